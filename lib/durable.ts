@@ -1,0 +1,130 @@
+// Files that are whole or absent, also after a power cut: written under a `.part-` name, synced, given their
+// final name without overwriting, and the directory synced.
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { cannot, isNoSpace } from './errors.ts';
+
+/** What stands before the name of a file that isn't whole yet; readers ignore such names. */
+export const PART_PREFIX = '.part-';
+
+export interface FileAccess {
+  /** The file's mode, e.g. 0o600. */
+  mode: number;
+  /** The group that gets the file; undefined: the process's own. */
+  gid?: number | undefined;
+}
+
+export const PRIVATE: FileAccess = { mode: 0o600 };
+
+/** @returns a fresh name for the unfinished form of a file, beside it: `<dir>/.part-<name>.<random>` */
+export function partPath(finalPath: string): string {
+  return join(dirname(finalPath), `${PART_PREFIX}${basename(finalPath)}.${randomBytes(4).toString('hex')}`);
+}
+
+/** Opens a new file for writing and reading back; never an existing one, never through a link. */
+export function createFile(path: string, access: FileAccess = PRIVATE): number {
+  const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
+  const fd = openSync(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600);
+  if (access.gid !== undefined) fchownSync(fd, -1, access.gid);
+  fchmodSync(fd, access.mode);
+  return fd;
+}
+
+/** Writes all of a buffer; `writeSync` alone may write less. */
+export function writeFully(fd: number, data: Uint8Array, position: number | null = null): void {
+  let offset = 0;
+  while (offset < data.length) {
+    offset += writeSync(fd, data, offset, data.length - offset, position === null ? null : position + offset);
+  }
+}
+
+/** Makes names in a directory durable. */
+export function syncDirectory(directory: string): void {
+  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function exists(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+/**
+ * Gives a synced file its final name and makes the name durable. Never overwrites.
+ * Where the file system has no hard links, a rename after a check does it: callers hold a lock.
+ * @throws EEXIST where the final name is taken
+ */
+export function publish(part: string, finalPath: string): void {
+  try {
+    linkSync(part, finalPath);
+    unlinkSync(part);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP' && code !== 'EMLINK') throw error;
+    if (exists(finalPath))
+      throw Object.assign(new Error('exists already'), { code: 'EEXIST', path: finalPath });
+    renameSync(part, finalPath);
+  }
+  syncDirectory(dirname(finalPath));
+}
+
+/**
+ * Writes a small file that is whole or absent.
+ * @param replace true: an older one is replaced in one step; false: it is an error
+ */
+export function writeFileDurably(
+  path: string,
+  data: string | Uint8Array,
+  { access = PRIVATE, replace = false }: { access?: FileAccess; replace?: boolean } = {},
+): void {
+  const part = partPath(path);
+  try {
+    const fd = createFile(part, access);
+    try {
+      writeFully(fd, typeof data === 'string' ? Buffer.from(data) : data);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    if (replace) {
+      renameSync(part, path);
+      syncDirectory(dirname(path));
+    } else {
+      publish(part, path);
+    }
+  } catch (error) {
+    rmSync(part, { force: true });
+    throw cannot(isNoSpace(error) ? 'no-space' : 'io', 'write file', path, error);
+  }
+}
+
+/**
+ * Removes what ended runs have left unfinished.
+ * @param mine tells by the final name whether an unfinished file is the caller's to remove (it holds that lock)
+ * @returns the removed files' names
+ */
+export function sweepParts(directory: string, mine: (finalName: string) => boolean): string[] {
+  const swept = readdirSync(directory).filter(
+    (name) => name.startsWith(PART_PREFIX) && mine(name.slice(PART_PREFIX.length)),
+  );
+  for (const name of swept) rmSync(join(directory, name), { force: true, recursive: true });
+  return swept;
+}

@@ -1,0 +1,43 @@
+// What a run tells while it works: on stderr, `(HH:MM:SS) text`, or JSON lines with GARNER_LOG=json.
+// Secrets are redacted and control characters escaped here, so that no caller can forget it.
+import { writeSync } from 'node:fs';
+import { redact } from './redact.ts';
+import { escapeControls } from './text.ts';
+
+export type LogLevel = 'info' | 'warn' | 'error';
+
+let format: 'text' | 'json' = 'text';
+let beforeLine: () => void = () => {};
+
+/** @param next `json` for machines (setting GARNER_LOG), `text` for people */
+export function setLogFormat(next: 'text' | 'json'): void {
+  format = next;
+}
+
+/** @param hook runs before each line, so that a progress line can be wiped first */
+export function setBeforeLogLine(hook: () => void): void {
+  beforeLine = hook;
+}
+
+/** Writes to stderr at once; a reader that has gone away doesn't end a backup. */
+export function writeStderr(text: string): void {
+  try {
+    writeSync(2, text);
+  } catch {
+    // EPIPE or a closed terminal: the run itself is not affected
+  }
+}
+
+export function log(level: LogLevel, text: string, fields: Record<string, unknown> = {}): void {
+  beforeLine();
+  const now = new Date();
+  if (format === 'json') {
+    writeStderr(`${redact(JSON.stringify({ time: now.toISOString(), level, message: text, ...fields }))}\n`);
+    return;
+  }
+  const mark = level === 'info' ? '' : level === 'warn' ? 'warning: ' : 'error: ';
+  writeStderr(`(${now.toTimeString().slice(0, 8)}) ${mark}${redact(escapeControls(text))}\n`);
+}
+
+export const info = (text: string, fields?: Record<string, unknown>): void => log('info', text, fields);
+export const warn = (text: string, fields?: Record<string, unknown>): void => log('warn', text, fields);

@@ -1,0 +1,252 @@
+// Running other programs: pipelines joined by the kernel, every exit checked, each program in a process group
+// of its own that is ended as a whole, stderr bounded, a grace time for output that a grandchild keeps open.
+// Programs are started without a shell and without garner's own settings in their environment.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { accessSync, constants, statSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { cannot, type GarnerError } from './errors.ts';
+import { escapeControls } from './text.ts';
+
+/** How long a program has between SIGTERM and SIGKILL, and how long its output may stay open after its end. */
+const GRACE_MS = 5000;
+/** How much of a program's stderr is kept for its error message. */
+const KEPT_STDERR_CHARS = 16_384;
+
+export interface Command {
+  file: string;
+  args: readonly string[];
+  /** Added to the environment; never for secrets, `ps e` shows it. */
+  env?: Record<string, string>;
+  cwd?: string;
+  /** Open file descriptors that the program finds as 3, 4, … */
+  fds?: readonly number[];
+  /** Gets each line of stderr as it comes; then stderr isn't kept. */
+  onStderrLine?: (line: string) => void;
+}
+
+export interface Ended {
+  command: Command;
+  /** The exit code, or null where a signal ended it. */
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stderr: string;
+}
+
+export interface Pipeline {
+  /** The first program's stdin, where asked for. */
+  stdin: Writable | undefined;
+  /** The last program's stdout. */
+  stdout: Readable;
+  /** Settles when all have ended; rejects with the abort reason, or where one could not be started. */
+  ended: Promise<Ended[]>;
+}
+
+/** @returns the environment for programs: the caller's without garner's settings, messages in English */
+export function programEnvironment(extra: Record<string, string> = {}): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = {};
+  for (const [name, value] of Object.entries(process.env)) {
+    if (!name.startsWith('GARNER_') && !name.startsWith('NOTIFY_')) env[name] = value;
+  }
+  return { ...env, LC_ALL: 'C', ...extra };
+}
+
+/**
+ * Finds the first of several programs on the PATH: a directory further ahead wins over a name further ahead.
+ * @param names alternative names of one program, preferred first
+ * @throws program-missing with a hint of the Debian package
+ */
+export function findProgram(names: readonly string[], debianPackage: string): string {
+  for (const directory of (process.env.PATH ?? '').split(delimiter)) {
+    if (directory === '') continue;
+    for (const name of names) {
+      const path = join(directory, name);
+      try {
+        accessSync(path, constants.X_OK);
+        if (statSync(path).isFile()) return path;
+      } catch {
+        // not here
+      }
+    }
+  }
+  throw cannot('program-missing', 'find program', names.join('" or "'), 'it is not on the PATH', {
+    hint: `apt-get install ${debianPackage}`,
+  });
+}
+
+/** Sends a signal to a program and all it has started. */
+export function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // the group has ended already
+  }
+}
+
+/** Ends a group: SIGTERM, then SIGKILL after the grace time. */
+export function endGroup(child: ChildProcess, graceMs = GRACE_MS): void {
+  signalGroup(child, 'SIGTERM');
+  const timer = setTimeout(() => signalGroup(child, 'SIGKILL'), graceMs);
+  child.once('exit', () => {
+    clearTimeout(timer);
+    signalGroup(child, 'SIGKILL');
+  });
+}
+
+/** Waits for the program's end and its output; output that a grandchild holds open is given up after the grace time. */
+export function exitOf(
+  child: ChildProcess,
+  graceMs = GRACE_MS,
+): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code, signal) => {
+      const giveUp = setTimeout(() => {
+        child.stdout?.destroy();
+        child.stderr?.destroy();
+        resolve({ code, signal });
+      }, graceMs);
+      child.once('close', () => {
+        clearTimeout(giveUp);
+        resolve({ code, signal });
+      });
+    });
+  });
+}
+
+function collectStderr(child: ChildProcess, onLine?: (line: string) => void): () => string {
+  let kept = '';
+  let rest = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    if (onLine === undefined) {
+      kept += text;
+      // the first messages name the cause, the last the outcome
+      if (kept.length > 2 * KEPT_STDERR_CHARS) {
+        kept = `${kept.slice(0, KEPT_STDERR_CHARS)}\n…\n${kept.slice(-KEPT_STDERR_CHARS / 2)}`;
+      }
+      return;
+    }
+    rest += text;
+    const lines = rest.split('\n');
+    rest = lines.pop() as string;
+    if (rest.length > KEPT_STDERR_CHARS) rest = rest.slice(-KEPT_STDERR_CHARS);
+    for (const line of lines) onLine(line);
+  });
+  return () => {
+    if (onLine !== undefined && rest !== '') onLine(rest);
+    return kept.trim();
+  };
+}
+
+function startError(command: Command, error: Error): GarnerError {
+  const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+  return cannot(missing ? 'program-missing' : 'program-failed', 'run program', command.file, error);
+}
+
+/**
+ * Starts programs whose outputs feed each other through kernel pipes; only the last one's output comes to JavaScript.
+ * @param commands in the order of the data
+ * @param stdin `pipe`: the caller feeds the first; a number: an open file; `ignore`: nothing
+ * @param signal ends all groups when it aborts
+ */
+export function startPipeline(
+  commands: readonly Command[],
+  { stdin = 'ignore', signal }: { stdin?: 'pipe' | 'ignore' | number; signal: AbortSignal },
+): Pipeline {
+  signal.throwIfAborted();
+  const children: ChildProcess[] = [];
+  // from the last to the first: each writes into the stdin of the one started before it
+  let next: ChildProcess | undefined;
+  for (const [index, command] of [...commands.entries()].reverse()) {
+    const child = spawn(command.file, command.args, {
+      stdio: [index === 0 ? stdin : 'pipe', next?.stdin ?? 'pipe', 'pipe', ...(command.fds ?? [])],
+      env: programEnvironment(command.env),
+      cwd: command.cwd,
+      detached: true,
+    });
+    next?.stdin?.destroy(); // our copy: else the reader never sees the end
+    child.stdin?.on('error', () => {}); // EPIPE: the exit code tells
+    children.unshift(child);
+    next = child;
+  }
+  const end = (): void => {
+    for (const child of children) endGroup(child);
+  };
+  const ended = Promise.all(
+    children.map(async (child, index) => {
+      const command = commands[index] as Command;
+      const stderr = collectStderr(child, command.onStderrLine);
+      try {
+        const exit = await exitOf(child);
+        return { command, ...exit, stderr: stderr() };
+      } catch (error) {
+        end();
+        throw startError(command, error as Error);
+      }
+    }),
+  )
+    .finally(() => signal.removeEventListener('abort', end))
+    .then((all) => {
+      signal.throwIfAborted();
+      return all;
+    });
+  ended.catch(() => {}); // awaited later; a rejection before that is not unhandled
+  signal.addEventListener('abort', end, { once: true });
+  return { stdin: children[0]?.stdin ?? undefined, stdout: children.at(-1)?.stdout as Readable, ended };
+}
+
+/** @returns what to tell of a program that did not exit with 0: its last line of stderr, else its exit */
+export function describeExit({ code, signal, stderr }: Ended): string {
+  const how = signal !== null ? `ended by ${signal}` : `exit code ${code}`;
+  const said = stderr
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .slice(-3)
+    .join('; ');
+  return said === '' ? how : `${escapeControls(said)} (${how})`;
+}
+
+/**
+ * Picks the failure that explains the others: a program that broke, rather than one that lost its reader.
+ * @returns undefined where all exited with 0
+ */
+export function firstFailure(ended: readonly Ended[]): Ended | undefined {
+  const failed = ended.filter(({ code }) => code !== 0);
+  return failed.find(({ signal }) => signal !== 'SIGPIPE') ?? failed[0];
+}
+
+/**
+ * Runs one program to its end and keeps its output.
+ * @param maxBytes more output than this is an error
+ * @returns the exit, stdout and stderr; a non-zero exit is the caller's to judge
+ */
+export async function capture(
+  command: Command,
+  { signal, input, maxBytes = 16 << 20 }: { signal: AbortSignal; input?: string; maxBytes?: number },
+): Promise<Ended & { stdout: string }> {
+  const pipeline = startPipeline([command], { stdin: input === undefined ? 'ignore' : 'pipe', signal });
+  pipeline.stdin?.end(input);
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  pipeline.stdout.on('data', (chunk: Buffer) => {
+    sizeBytes += chunk.length;
+    if (sizeBytes <= maxBytes) chunks.push(chunk);
+  });
+  const [ended] = await pipeline.ended;
+  if (sizeBytes > maxBytes) {
+    throw cannot('program-failed', 'run program', command.file, `it printed more than ${maxBytes} bytes`);
+  }
+  return { ...(ended as Ended), stdout: Buffer.concat(chunks).toString('utf8') };
+}
+
+/** Like {@link capture}, for a program that has to succeed. @returns its stdout */
+export async function captureOk(
+  command: Command,
+  options: { signal: AbortSignal; input?: string; maxBytes?: number },
+): Promise<string> {
+  const result = await capture(command, options);
+  if (result.code !== 0) throw cannot('program-failed', 'run program', command.file, describeExit(result));
+  return result.stdout;
+}

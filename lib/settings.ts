@@ -1,0 +1,314 @@
+// Settings: option > environment > the file of the agent (or --config) > garner.env. Strict: what is misspelt, given
+// twice or readable by others where it holds a secret is an error that names the file and the key.
+import { readFileSync, statSync } from 'node:fs';
+import { homedir, hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parse as parseEnv } from 'dotenv';
+import { cannot, GarnerError } from './errors.ts';
+import { registerSecret, registerUrlSecret } from './redact.ts';
+import { parseDuration } from './text.ts';
+
+/** One setting: how its text becomes a value, and what docs say of it. */
+export interface Setting<T = unknown> {
+  /** @throws a text that says what is wrong with the value */
+  parse: (text: string) => T;
+  /** The text that stands where nothing is set; undefined: the value is undefined then. */
+  default?: string | (() => string);
+  /** May hold a secret: also exists as `…_FILE`, and its file must not be readable by others. */
+  secret?: boolean;
+  describe: string;
+}
+
+export type SettingTable = Record<string, Setting>;
+
+type ValueOf<S> =
+  S extends Setting<infer T> ? (S extends { default: string | (() => string) } ? T : T | undefined) : never;
+
+export type SettingValues<T extends SettingTable> = { readonly [K in keyof T]: ValueOf<T[K]> };
+
+// What a value can be.
+
+export const text = (value: string): string => value;
+export const path = (value: string): string => {
+  if (value.includes('\0')) throw 'a path has no NUL';
+  return resolve(value === '~' || value.startsWith('~/') ? join(homedir(), value.slice(1)) : value);
+};
+export const paths = (value: string): string[] => value.split(':').filter(Boolean).map(path);
+export const list = (value: string): string[] =>
+  value
+    .split(',')
+    .map((item) => item.trim())
+    .filter(Boolean);
+export const boolean = (value: string): boolean => {
+  if (/^(true|yes|1)$/i.test(value)) return true;
+  if (/^(false|no|0)$/i.test(value)) return false;
+  throw 'it is neither true nor false';
+};
+export const durationMs = (value: string): number => {
+  const ms = parseDuration(value);
+  if (ms === undefined) throw 'it is no duration such as 90s, 15m, 6h, 1d';
+  return ms;
+};
+export const oneOf =
+  <T extends string>(...allowed: T[]) =>
+  (value: string): T => {
+    if (!(allowed as string[]).includes(value)) throw `it is none of ${allowed.join(', ')}`;
+    return value as T;
+  };
+const checksums = (value: string): ('sha256' | 'sha1')[] => {
+  const names = list(value).map(oneOf('sha256', 'sha1'));
+  if (!names.includes('sha256')) throw 'sha256 must be among them: it is what archives are verified by';
+  return names;
+};
+const hostName = (value: string): string => {
+  const host = value.toLowerCase();
+  if (!/^[a-z0-9][a-z0-9.-]*$/.test(host)) throw 'a host name has letters, digits, dots and dashes only';
+  return host;
+};
+
+/** @returns what `hostname -f` says: the first name of the machine's own address in /etc/hosts, else the host name */
+function fullHostName(): string {
+  const short = hostname();
+  try {
+    for (const line of readFileSync('/etc/hosts', 'utf8').split('\n')) {
+      const [, ...names] = (line.split('#')[0] as string).trim().split(/\s+/);
+      if (names.includes(short))
+        return names.find((name) => name.includes('.') && name !== 'localhost.localdomain') ?? short;
+    }
+  } catch {
+    // no /etc/hosts
+  }
+  return short;
+}
+
+/** The settings that all of garner shares. */
+export const CORE_SETTINGS = {
+  GARNER_WORK_DIR: {
+    parse: path,
+    default: () => process.env.BACKUP_HOME_DIR || '/var/lib/garner/work',
+    describe: 'where archives are made; may be on NFS; BACKUP_HOME_DIR is read too',
+  },
+  GARNER_STATE_DIR: { parse: path, default: '/var/lib/garner/state', describe: 'queue of unsent messages' },
+  GARNER_RUN_DIR: { parse: path, default: '/run/garner', describe: 'locks; always local to the host' },
+  GARNER_HOST: { parse: hostName, default: fullHostName, describe: "the host's name in archives" },
+  GARNER_GROUP: {
+    parse: text,
+    describe: 'set: archives are 0640 and the work directory 2770 with this group; unset: 0600 and 0700',
+  },
+  GARNER_LOG: { parse: oneOf('text', 'json'), default: 'text', describe: 'how logs look' },
+  GARNER_TIMEOUT: { parse: durationMs, default: '6h', describe: 'the longest that a run may take' },
+  GARNER_CHECKSUMS: {
+    parse: checksums,
+    default: 'sha256,sha1',
+    describe: 'the checksum files beside an archive',
+  },
+  GARNER_AGE_RECIPIENTS: { parse: list, describe: 'age recipients; set: members are encrypted for them' },
+  GARNER_DATABASE_URL: {
+    parse: text,
+    secret: true,
+    describe: "overrides the database that the application's configuration names",
+  },
+  GARNER_RESTORE_DATABASE_URL: { parse: text, secret: true, describe: 'the database that a restore goes to' },
+  BACKUP_HOME_DIR: { parse: path, describe: 'the name that older scripts use for GARNER_WORK_DIR' },
+} as const satisfies SettingTable;
+
+/** Names that systemd sets and that only look like ours. */
+const FOREIGN = new Set(['NOTIFY_SOCKET']);
+const OURS = /^(GARNER|NOTIFY)_/;
+
+export interface SettingSources {
+  /** All settings there are, of every tool: what is in none of them is unknown. */
+  known: SettingTable;
+  /** From the command line, by setting name. */
+  options?: Record<string, string | undefined>;
+  env?: NodeJS.ProcessEnv;
+  /** `agent-mediawiki`, `agent-mediawiki.blue`: whose file is read before garner.env. */
+  fileOf?: string;
+  /** --config: read in place of that file. */
+  configFile?: string | undefined;
+}
+
+/** @returns the directory of the configuration files */
+export function configDirectory(env: NodeJS.ProcessEnv = process.env): string {
+  return env.GARNER_CONFIG_DIR ? resolve(env.GARNER_CONFIG_DIR) : '/etc/garner';
+}
+
+interface Source {
+  /** What an error names: a file, or `the environment`. */
+  origin: string;
+  values: Record<string, string | undefined>;
+}
+
+/**
+ * Reads the settings of a table from all their sources.
+ * @returns the values by name; secrets among them are registered for redaction
+ * @throws configuration, naming file and key; configuration-permissions
+ */
+export function loadSettings<T extends SettingTable>(table: T, sources: SettingSources): SettingValues<T> {
+  const { known, options = {}, env = process.env, fileOf, configFile } = sources;
+  const directory = configDirectory(env);
+  const chain: Source[] = [{ origin: 'the command line', values: options }, environment(env, known)];
+  if (configFile !== undefined) chain.push(readEnvFile(configFile, known, true));
+  else if (fileOf !== undefined) chain.push(readEnvFile(join(directory, `${fileOf}.env`), known, false));
+  chain.push(readEnvFile(join(directory, 'garner.env'), known, false));
+
+  const result: Record<string, unknown> = {};
+  for (const [name, setting] of Object.entries(table)) {
+    const found = lookUp(name, setting, chain);
+    const fallback = typeof setting.default === 'function' ? setting.default() : setting.default;
+    const value = found?.value ?? fallback;
+    if (value === undefined) continue;
+    try {
+      result[name] = setting.parse(value);
+    } catch (problem) {
+      if (problem instanceof Error) throw problem;
+      const shown = setting.secret ? 'its value' : `"${value}"`;
+      throw new GarnerError(
+        'configuration',
+        `cannot use setting ${name} from ${found?.origin ?? 'its default'}: ${shown}: ${problem}`,
+      );
+    }
+    if (setting.secret) {
+      registerUrlSecret(value);
+      if (!URL.canParse(value)) registerSecret(value);
+    }
+  }
+  return result as SettingValues<T>;
+}
+
+function lookUp(
+  name: string,
+  setting: Setting,
+  chain: Source[],
+): { value: string; origin: string } | undefined {
+  for (const { origin, values } of chain) {
+    // an empty value is an unset one, as with `NAME= command`
+    const direct = values[name] || undefined;
+    const file = (setting.secret && values[`${name}_FILE`]) || undefined;
+    if (direct !== undefined && file !== undefined) {
+      throw new GarnerError('configuration', `cannot use ${origin}: both ${name} and ${name}_FILE are set`, {
+        hint: 'keep one of them',
+      });
+    }
+    if (direct !== undefined) return { value: direct, origin };
+    if (file !== undefined) return { value: readSecretFile(file), origin: file };
+  }
+  return undefined;
+}
+
+/** @returns the text of a file that holds one secret, without the line break at its end */
+export function readSecretFile(file: string): string {
+  try {
+    checkOwnership(file, true);
+    return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+  } catch (error) {
+    if (error instanceof GarnerError) throw error;
+    throw cannot('configuration', 'read the secret file', file, error);
+  }
+}
+
+function checkOwnership(file: string, hasSecret: boolean): void {
+  const { mode, uid } = statSync(file);
+  if (uid !== 0 && uid !== process.getuid?.()) {
+    throw cannot('configuration-permissions', 'use file', file, `it is owned by user ${uid}`, {
+      hint: `chown root '${file}', or run as its owner`,
+    });
+  }
+  if (mode & 0o002 || (hasSecret && mode & 0o004)) {
+    throw cannot(
+      'configuration-permissions',
+      'use file',
+      file,
+      `it holds ${hasSecret ? 'a secret' : 'settings'} and others can ${mode & 0o002 ? 'write' : 'read'} it`,
+      {
+        hint: `chmod 600 '${file}'`,
+      },
+    );
+  }
+}
+
+function isKnown(name: string, known: SettingTable): boolean {
+  if (name in known || name === 'GARNER_CONFIG_DIR') return true;
+  return name.endsWith('_FILE') && known[name.slice(0, -'_FILE'.length)]?.secret === true;
+}
+
+function unknownSetting(origin: string, name: string, known: SettingTable): GarnerError {
+  const close =
+    Object.keys(known).find(
+      (other) => other.replace(/_/g, '').toLowerCase() === name.replace(/_/g, '').toLowerCase(),
+    ) ??
+    Object.keys(known).find(
+      (other) => other.startsWith(name.slice(0, -2)) || name.startsWith(other.slice(0, -1)),
+    );
+  return new GarnerError('configuration', `cannot use ${origin}: unknown setting "${name}"`, {
+    hint: close === undefined ? 'see docs/settings.md for all settings' : `did you mean ${close}?`,
+  });
+}
+
+function environment(env: NodeJS.ProcessEnv, known: SettingTable): Source {
+  for (const name of Object.keys(env)) {
+    if (OURS.test(name) && !FOREIGN.has(name) && !isKnown(name, known))
+      throw unknownSetting('the environment', name, known);
+  }
+  return { origin: 'the environment', values: env };
+}
+
+/** @param required whether its absence is an error */
+function readEnvFile(file: string, known: SettingTable, required: boolean): Source {
+  let content: string;
+  try {
+    content = readFileSync(file, 'utf8');
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    if (missing && !required) return { origin: file, values: {} };
+    throw cannot('configuration', 'read', file, error);
+  }
+  const values = parseEnv(content);
+  checkLines(file, content, known);
+  const hasSecret = Object.entries(values).some(
+    ([name, value]) => value !== '' && known[name]?.secret === true,
+  );
+  checkOwnership(file, hasSecret);
+  return { origin: file, values };
+}
+
+/** dotenv reads leniently; this refuses each line that it would read other than its writer meant. */
+function checkLines(file: string, content: string, known: SettingTable): void {
+  const seen = new Set<string>();
+  for (const [index, raw] of content
+    .replace(/^\uFEFF/, '')
+    .split(/\r?\n/)
+    .entries()) {
+    const line = raw.trim();
+    if (line === '' || line.startsWith('#')) continue;
+    const refuse = (problem: string, hint?: string): GarnerError =>
+      new GarnerError(
+        'configuration',
+        `cannot use ${file}, line ${index + 1}: ${problem}`,
+        hint === undefined ? {} : { hint },
+      );
+    const match = /^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)$/.exec(line);
+    if (match === null) throw refuse('it is not NAME=value');
+    const [, name, value] = match as unknown as [string, string, string];
+    if (!isKnown(name, known)) throw unknownSetting(file, name, known);
+    if (seen.has(name)) throw refuse(`${name} is given twice`, 'keep one of the two lines');
+    seen.add(name);
+    const quote = value[0] ?? '';
+    if ('\'"`'.includes(quote) && quote !== '') {
+      const end = value.indexOf(quote, 1);
+      if (end === -1) throw refuse(`the value of ${name} has no closing ${quote}`);
+      const rest = value.slice(end + 1).trim();
+      if (rest !== '' && !rest.startsWith('#')) {
+        throw refuse(
+          `the value of ${name} goes on after its closing ${quote}`,
+          'quote it with another of \' " `',
+        );
+      }
+    } else if (value.includes('#')) {
+      throw refuse(
+        `the value of ${name} has a # outside quotes`,
+        `write ${name}='…' if it belongs to the value, else put the comment on a line of its own`,
+      );
+    }
+  }
+}

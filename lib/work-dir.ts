@@ -1,0 +1,70 @@
+// The directory where archives are made: ours, no link, closed to others.
+import { accessSync, chmodSync, chownSync, constants, lstatSync, mkdirSync } from 'node:fs';
+import type { FileAccess } from './durable.ts';
+import { cannot } from './errors.ts';
+import { captureOk } from './process.ts';
+
+export interface WorkDir {
+  path: string;
+  /** The mode and group of what is published in it. */
+  access: FileAccess;
+}
+
+/**
+ * Makes or checks the work directory.
+ * @param group setting GARNER_GROUP; its members may read and remove
+ * @throws work-dir where it is a link, foreign, writable by others or not writable
+ */
+export async function openWorkDir(
+  path: string,
+  group: string | undefined,
+  signal: AbortSignal,
+): Promise<WorkDir> {
+  const gid = group === undefined ? undefined : await groupId(group, signal);
+  const access = gid === undefined ? { mode: 0o600 } : { mode: 0o640, gid };
+  ensureDirectory(path, gid);
+  return { path, access };
+}
+
+/** Makes (0700, or 2770 for a group) or checks the work directory or one in it; what an existing one allows its owner stays. */
+export function ensureDirectory(path: string, gid: number | undefined): void {
+  const refuse = (cause: unknown, hint: string): Error =>
+    cannot('work-dir', 'use the work directory', path, cause, { hint });
+  let stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) {
+    try {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+      stat = lstatSync(path);
+    } catch (error) {
+      throw refuse(error, 'set GARNER_WORK_DIR to a directory of your own');
+    }
+  }
+  if (stat.isSymbolicLink())
+    throw refuse('it is a symbolic link', `set it to where the link points: readlink -f '${path}'`);
+  if (!stat.isDirectory()) throw refuse('it is no directory', 'set GARNER_WORK_DIR to a directory');
+  const own = stat.uid === process.getuid?.();
+  if (!own && stat.uid !== 0) {
+    throw refuse(`it is owned by user ${stat.uid}`, 'use a directory of your own');
+  }
+  if (stat.mode & 0o002) throw refuse('others can write into it', 'use a directory of your own');
+  try {
+    if (own && gid !== undefined) {
+      if (stat.gid !== gid) chownSync(path, -1, gid);
+      if ((stat.mode & 0o7777) !== 0o2770) chmodSync(path, 0o2770);
+    }
+    accessSync(path, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw refuse(error, 'make it writable for the user that runs the agent');
+  }
+}
+
+async function groupId(group: string, signal: AbortSignal): Promise<number> {
+  try {
+    const line = await captureOk({ file: 'getent', args: ['group', '--', group] }, { signal });
+    return Number(line.split(':')[2]);
+  } catch {
+    throw cannot('configuration', 'use GARNER_GROUP', group, 'there is no such group', {
+      hint: `addgroup --system '${group}'`,
+    });
+  }
+}
