@@ -102,13 +102,22 @@ export function exitOf(
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code, signal) => {
-      const giveUp = setTimeout(() => {
+      let seen = -1;
+      let timer = setTimeout(giveUp, graceMs);
+      function giveUp(): void {
+        const bytesRead = (child.stdout as { bytesRead?: number } | null)?.bytesRead ?? 0;
+        // a slow reader of ours is no reason to lose output that is there
+        if (bytesRead !== seen || (child.stdout?.readableLength ?? 0) > 0) {
+          seen = bytesRead;
+          timer = setTimeout(giveUp, graceMs);
+          return;
+        }
         child.stdout?.destroy();
         child.stderr?.destroy();
         resolve({ code, signal });
-      }, graceMs);
+      }
       child.once('close', () => {
-        clearTimeout(giveUp);
+        clearTimeout(timer);
         resolve({ code, signal });
       });
     });
