@@ -21,7 +21,8 @@ export interface Point {
 }
 
 const count = z.int('it is no whole number').min(0, 'it is negative').max(100_000, 'it is implausibly large');
-const duration = z
+/** A duration in a YAML configuration: `12h`, `7d`; milliseconds once parsed. */
+export const durationSchema = z
   .string('it is no duration in quotes or with a unit, such as 7d')
   .transform((text, context) => {
     const ms = parseDuration(text);
@@ -40,7 +41,7 @@ export const policySchema = z
     monthly: count.default(0),
     yearly: count.default(0),
     /** Milliseconds, once parsed. */
-    within: duration.default(0),
+    within: durationSchema.default(0),
     minimum: count.min(1, 'it must be at least 1: the newest good one always stays').default(1),
   })
   .refine(hasRule, 'it keeps nothing: set last, hourly, daily, weekly, monthly, yearly or within');

@@ -103,6 +103,8 @@ export const CORE_SETTINGS = {
     describe: 'the checksum files beside an archive',
   },
   GARNER_AGE_RECIPIENTS: { parse: list, describe: 'age recipients; set: members are encrypted for them' },
+  GARNER_AGE_IDENTITY_FILE: { parse: path, describe: 'the age identity that a restore decrypts with' },
+  MYSQLDUMP_PARAMS: { parse: text, describe: "more options for mysqldump, split like a command line's" },
   GARNER_DATABASE_URL: {
     parse: text,
     secret: true,
@@ -207,7 +209,11 @@ export function readSecretFile(file: string): string {
   }
 }
 
-function checkOwnership(file: string, hasSecret: boolean): void {
+/**
+ * Refuses a configuration file that is foreign, or that others can change, or read where it holds a secret.
+ * @throws configuration-permissions, with the remedy as its hint
+ */
+export function checkOwnership(file: string, hasSecret: boolean): void {
   const { mode, uid } = statSync(file);
   if (uid !== 0 && uid !== process.getuid?.()) {
     throw cannot('configuration-permissions', 'use file', file, `it is owned by user ${uid}`, {

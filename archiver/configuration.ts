@@ -1,0 +1,208 @@
+// archiver.yaml: where archives go, which hosts they come from, and how long they stay. Strict: what is misspelt, given
+// twice or out of range is an error that names the file and the key; nothing is guessed.
+import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { isAbsolute, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { isMap, parseDocument } from 'yaml';
+import { z } from 'zod';
+import { checkApplication } from '../archive/name.ts';
+import { writeFileDurably } from '../lib/durable.ts';
+import { cannot, GarnerError } from '../lib/errors.ts';
+import { registerUrlSecret } from '../lib/redact.ts';
+import { durationSchema, type Policy, policySchema } from '../lib/retention.ts';
+import { checkOwnership, configDirectory } from '../lib/settings.ts';
+import { escapeControls } from '../lib/text.ts';
+
+export interface HostConfiguration {
+  /** Must equal the host part of its archives' names. */
+  name: string;
+  url: string;
+  identityFile: string | undefined;
+  /** Fingerprints `SHA256:…`; another key is refused. */
+  hostKeys: string[];
+  /** `<application>` or `<application>.<instance>`; undefined: all. */
+  applications: string[] | undefined;
+  /** Whether archives are removed at the source once they are safe here. */
+  remove: boolean;
+  /** How often each application should deliver, in milliseconds. */
+  expect: Record<string, number>;
+}
+
+export interface ArchiverConfiguration {
+  /** The configuration file, for messages. */
+  file: string;
+  /** The directory of the archives. */
+  root: string;
+  /** The catalog's file. */
+  catalog: string;
+  /** How many hosts are served at once. */
+  parallel: number;
+  /** undefined: nothing is ever pruned. */
+  retention: Policy | undefined;
+  hosts: HostConfiguration[];
+}
+
+const absolutePath = z
+  .string()
+  .refine((text) => isAbsolute(text) && !text.includes('\0'), 'it is no absolute path');
+
+const archiveRoot = z.string().transform((text, context) => {
+  if (isAbsolute(text) && !text.includes('\0')) return text;
+  if (/^file:\/\/\/./.test(text) && URL.canParse(text)) return fileURLToPath(text);
+  const problem = URL.canParse(text)
+    ? 'archives are verified where they lie: only a path or a file:// URL can hold them'
+    : 'it is no absolute path';
+  context.addIssue({ code: 'custom', message: problem });
+  return z.NEVER;
+});
+
+const hostUrl = z.string().superRefine((text, context) => {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const refuse = (message: string): void => context.addIssue({ code: 'custom', message });
+  if (url === undefined) refuse('it is no URL such as sftp://user@host/directory');
+  else if (url.protocol === 'file:') {
+    if (url.hostname !== '' || url.pathname === '/')
+      refuse('a file URL looks like file:///var/lib/garner/work');
+  } else if (url.protocol !== 'sftp:') refuse('only sftp:// and file:// URLs can be pulled from');
+  else if (url.hostname === '') refuse('it names no host');
+});
+
+const application = z.string().refine((text) => {
+  const [name, ...instance] = text.split('.');
+  try {
+    checkApplication(name as string, instance.length > 0 ? instance.join('.') : undefined);
+    return true;
+  } catch {
+    return false;
+  }
+}, 'it is no application such as mediawiki or mediawiki.blue');
+
+const hostSchema = z.strictObject({
+  url: hostUrl,
+  identityFile: absolutePath.optional(),
+  hostKeys: z
+    .array(z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}=?$/, 'it is no fingerprint such as SHA256:…'))
+    .default([]),
+  applications: z.array(application).min(1, 'leave it out to pull all').optional(),
+  remove: z.boolean().default(false),
+  expect: z.record(application, durationSchema).default({}),
+});
+
+const configurationSchema = z.strictObject({
+  archive: archiveRoot,
+  catalog: absolutePath.optional(),
+  parallel: z.int().min(1).max(1000).default(20),
+  retention: policySchema.optional(),
+  hosts: z.record(
+    z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9.-]*$/, 'a host name has lower-case letters, digits, dots and dashes only')
+      .max(180),
+    hostSchema,
+  ),
+});
+
+/** @returns the configuration file: `--config`, else archiver.yaml in the directory of the configuration */
+export function configurationFile(option: string | undefined): string {
+  return option ?? join(configDirectory(), 'archiver.yaml');
+}
+
+/**
+ * Reads archiver.yaml.
+ * @throws configuration, naming file and key; configuration-permissions
+ */
+export function readConfiguration(file: string): ArchiverConfiguration {
+  const text = readText(file);
+  const { archive, catalog, hosts, retention, parallel } = validate(file, text);
+  const urls = Object.values(hosts).map(({ url }) => url);
+  urls.forEach(registerUrlSecret);
+  checkOwnership(
+    file,
+    urls.some((url) => new URL(url).password !== ''),
+  );
+  return {
+    file,
+    root: archive,
+    catalog: catalog ?? join(archive, '.catalog', 'catalog.sqlite'),
+    parallel,
+    retention,
+    hosts: Object.entries(hosts).map(([name, host]) => ({
+      name,
+      ...host,
+      identityFile: host.identityFile,
+      applications: host.applications,
+    })),
+  };
+}
+
+/**
+ * Picks the hosts that a command is about.
+ * @param names from the command line; none: all
+ * @throws usage where a name is not in the configuration
+ */
+export function selectHosts(configuration: ArchiverConfiguration, names: string[]): HostConfiguration[] {
+  const unknown = names.find((name) => !configuration.hosts.some((host) => host.name === name));
+  if (unknown !== undefined) {
+    throw cannot('usage', 'find host', unknown, `it is not in ${configuration.file}`, {
+      hint: `hosts there: ${configuration.hosts.map(({ name }) => name).join(', ') || 'none'}`,
+    });
+  }
+  return names.length === 0
+    ? configuration.hosts
+    : configuration.hosts.filter(({ name }) => names.includes(name));
+}
+
+/** Adds a host's key to the configuration file; its comments and order stay, and it is old or new, never half. */
+export function recordHostKey(file: string, host: string, fingerprint: string): void {
+  const target = realpathSync(file);
+  const document = parseDocument(readText(target));
+  document.setIn(['hosts', host, 'hostKeys'], document.createNode([fingerprint], { flow: true }));
+  validate(file, String(document));
+  const { mode, gid } = statSync(target);
+  writeFileDurably(target, String(document), { access: { mode: mode & 0o777, gid }, replace: true });
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').replace(/^\uFEFF/, '');
+  } catch (error) {
+    throw cannot('configuration', 'read', file, error, {
+      hint: 'docs/archiver.md shows what goes into it; --config names another file',
+    });
+  }
+}
+
+function validate(file: string, text: string): z.output<typeof configurationSchema> {
+  const document = parseDocument(text, { prettyErrors: true });
+  const [problem] = [...document.errors, ...document.warnings];
+  if (problem !== undefined)
+    throw cannot('configuration', 'use', file, (problem.message.split('\n')[0] as string).replace(/:$/, ''));
+  if (!isMap(document.contents))
+    throw cannot('configuration', 'use', file, 'it is no list of keys and values');
+  let content: unknown;
+  try {
+    content = document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    throw cannot('configuration', 'use', file, error);
+  }
+  const result = configurationSchema.safeParse(content, { error: explain });
+  if (result.success) return result.data;
+  const issue = result.error.issues[0] as z.core.$ZodIssue;
+  const unknown = issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
+  const key = [...issue.path, ...unknown].map(String).join('.');
+  throw new GarnerError(
+    'configuration',
+    `cannot use "${escapeControls(file)}": ${key === '' ? '' : `${escapeControls(key)}: `}${escapeControls(issue.message)}`,
+    { hint: 'docs/archiver.md describes every key' },
+  );
+}
+
+/** Where a schema has no words of its own. */
+function explain(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code === 'unrecognized_keys') return 'unknown key';
+  if (issue.code === 'invalid_key') return issue.issues[0]?.message;
+  if (issue.code === 'invalid_type') {
+    return issue.input === undefined ? 'it is missing' : `it must be ${issue.expected}`;
+  }
+  return undefined;
+}
