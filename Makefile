@@ -1,0 +1,26 @@
+# Set-up, tests and the demo. `make help` lists what there is.
+export PATH := $(CURDIR)/.node/node_modules/.bin:$(CURDIR)/node_modules/.bin:$(PATH)
+
+.PHONY: help install test lint demo clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+install: ## bring Node where it is too old, the npm packages, and the commands in bin/
+	@scripts/install.sh
+
+lint: install ## check format, style and types
+	@biome ci --colors=off .
+	@tsc
+
+test: install ## run every check and test, with real servers of their own; wants some Debian packages
+	@scripts/test-packages.sh
+	@biome ci --colors=off .
+	@tsc
+	@vitest run
+
+demo: install ## back up, pull, verify, prune and restore a small wiki; no root, no server
+	@node scripts/demo.ts
+
+clean: ## remove what set-up and the demo have made
+	@rm -rf bin node_modules .node .demo coverage
