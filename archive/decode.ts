@@ -1,10 +1,9 @@
 // The original bytes of a member: read from the archive, compared with its digest, decrypted, decompressed, and given
 // to a program or a function. A member that is not what the manifest says is an error, also when its reader was content.
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { cannot } from '../lib/errors.ts';
-import { type Command, describeExit, firstFailure, startPipeline } from '../lib/process.ts';
+import { type Command, describeExit, feed, firstFailure, startPipeline } from '../lib/process.ts';
 import { decoders } from './encode.ts';
 import type { Member } from './manifest.ts';
 import { type ArchiveReader, storedChunks } from './read.ts';
@@ -14,25 +13,6 @@ export interface DecodeOptions {
   identityFile?: string | undefined;
   /** Gets the count of stored bytes that were read. */
   onBytes?: ((count: number) => void) | undefined;
-}
-
-/** Writes to a stream with its back-pressure; a reader that has gone away ends it quietly, its exit code tells why. */
-export async function feed(
-  stdin: Writable,
-  chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-): Promise<void> {
-  let gone = stdin.destroyed;
-  const closed = new Promise<void>((resolve) => {
-    stdin.once('close', () => {
-      gone = true;
-      resolve();
-    });
-  });
-  for await (const chunk of chunks) {
-    if (gone) continue;
-    if (!stdin.write(chunk)) await Promise.race([once(stdin, 'drain').catch(() => {}), closed]);
-  }
-  if (!gone) stdin.end();
 }
 
 /**

@@ -2,6 +2,7 @@
 // of its own that is ended as a whole, stderr bounded, a grace time for output that a grandchild keeps open.
 // Programs are started without a shell and without garner's own settings in their environment.
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
@@ -203,6 +204,25 @@ export function startPipeline(
   ended.catch(() => {}); // awaited later; a rejection before that is not unhandled
   signal.addEventListener('abort', end, { once: true });
   return { stdin: children[0]?.stdin ?? undefined, stdout: children.at(-1)?.stdout as Readable, ended };
+}
+
+/** Writes to a stream with its back-pressure; a reader that has gone away ends it quietly, its exit code tells why. */
+export async function feed(
+  stdin: Writable,
+  chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<void> {
+  let gone = stdin.destroyed;
+  const closed = new Promise<void>((resolve) => {
+    stdin.once('close', () => {
+      gone = true;
+      resolve();
+    });
+  });
+  for await (const chunk of chunks) {
+    if (gone) continue;
+    if (!stdin.write(chunk)) await Promise.race([once(stdin, 'drain').catch(() => {}), closed]);
+  }
+  if (!gone) stdin.end();
 }
 
 /** @returns what to tell of a program that did not exit with 0: its last line of stderr, else its exit */

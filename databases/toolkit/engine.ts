@@ -1,0 +1,82 @@
+// What a database engine offers: one file per engine in databases/, each with this as its default export.
+import type { Command, Ended } from '../../lib/process.ts';
+
+export interface DumpFacts {
+  serverVersion: string;
+  /** Rows of each table, counted in the dump's own snapshot. */
+  tables: Record<string, number>;
+  uncompressedSizeBytes: number;
+  warnings: { code: string; message: string }[];
+}
+
+/** Stores bytes, or what a file or commands give, encoded; see archive/encode.ts. */
+export type Encode = (
+  commands: readonly Command[],
+  stdin: 'pipe' | 'ignore' | number,
+) => { stdin: NodeJS.WritableStream | undefined; ended: Promise<Ended[]> };
+
+/** Gives the original bytes of a dump to a program or a function; see archive/decode.ts. */
+export type Decode = (sink: Command | ((chunk: Buffer) => void | Promise<void>)) => Promise<number>;
+
+export interface DumpContext {
+  encode: Encode;
+  signal: AbortSignal;
+  /** Makes the path of a scratch file in the work directory; what is left there is swept. */
+  scratchPath: (name: string) => string;
+  /** Tables that must be there, where the application knows them. */
+  expectedTables: readonly string[];
+  /** More options for the client, from MYSQLDUMP_PARAMS. */
+  clientOptions: readonly string[];
+}
+
+export interface Engine<Connection = unknown> {
+  /** What the manifest calls it. */
+  name: string;
+  /** The URL schemes that name it. */
+  schemes: readonly string[];
+  /** The member's suffix before encoding: text that a client reads, or the engine's own form. */
+  dumpSuffix: 'sql' | 'dump';
+  /** The suffix of a dump that is put into a directory. */
+  fileSuffix: string;
+  /** @throws configuration where the URL lacks what is needed */
+  connectionFromUrl(url: URL): Connection;
+  /** Names the database for people, without a secret. */
+  describe(connection: Connection): string;
+  /** The name of the database itself. */
+  databaseName(connection: Connection): string;
+  /** @returns how large the database is on its server, for a look before the backup */
+  inspect(
+    connection: Connection,
+    signal: AbortSignal,
+  ): Promise<{ serverVersion: string; sizeBytes: number; tables: string[] }>;
+  /** Dumps one snapshot and proves that the dump is whole. */
+  dump(connection: Connection, context: DumpContext): Promise<DumpFacts>;
+  /** @returns what a restore would replace (`12 tables`), or undefined where the database is empty or missing */
+  occupied(connection: Connection, signal: AbortSignal): Promise<string | undefined>;
+  /**
+   * Puts a dump into the database.
+   * @param options.aside undefined: the database is empty; else what is in it is first put aside
+   * @returns where what was replaced lies now, if anything was
+   */
+  restore(
+    connection: Connection,
+    options: { decode: Decode; aside: Aside | undefined; signal: AbortSignal },
+  ): Promise<string | undefined>;
+}
+
+/** The two ways to keep what a restore replaces. */
+export interface Aside {
+  /** @returns the path to move a file to, beside it */
+  path: (file: string) => string;
+  /** Dumps the database into the work directory. @returns the dump's path */
+  dump: () => Promise<string>;
+}
+
+/** A database that an application uses. */
+export interface DatabaseSource {
+  /** How its member is called in the archive, without a suffix. */
+  name: string;
+  engine: string;
+  connection: unknown;
+  expectedTables?: readonly string[];
+}

@@ -1,0 +1,38 @@
+// Finds engines by name and by URL.
+import { GarnerError } from '../../lib/errors.ts';
+import { loadModule, moduleNames } from '../../lib/modules.ts';
+import type { Engine } from './engine.ts';
+
+const FOLDER = new URL('../', import.meta.url);
+
+/** @throws configuration for an engine that garner doesn't have */
+export async function loadEngine(name: string): Promise<Engine> {
+  const names = moduleNames(FOLDER);
+  if (!names.includes(name)) {
+    throw new GarnerError(
+      'configuration',
+      `cannot use database engine "${name}": there are ${names.join(', ')}`,
+    );
+  }
+  return loadModule<Engine>(FOLDER, name);
+}
+
+/**
+ * Reads a database URL: `mysql://user:password@host:3306/name`, `sqlite:///path/to/file`.
+ * @param setting where it comes from, for the message; the URL itself may hold a password
+ */
+export async function connectionFromUrl(
+  url: string,
+  setting: string,
+): Promise<{ engine: Engine; connection: unknown }> {
+  const scheme = /^([a-z][a-z0-9+]*):/.exec(url)?.[1];
+  for (const name of moduleNames(FOLDER)) {
+    const engine = await loadModule<Engine>(FOLDER, name);
+    if (scheme === undefined || !engine.schemes.includes(scheme)) continue;
+    if (!URL.canParse(url)) break;
+    return { engine, connection: engine.connectionFromUrl(new URL(url)) };
+  }
+  throw new GarnerError('configuration', `cannot use ${setting}: it is no database URL that garner knows`, {
+    hint: 'mysql://user@host:3306/name or sqlite:///path/to/file',
+  });
+}

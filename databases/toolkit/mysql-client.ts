@@ -1,0 +1,171 @@
+// Running MySQL's and MariaDB's clients: credentials in an option file that has no name on the disk, queries over stdin.
+import { closeSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgsStringToArgv } from 'string-argv';
+import { createFile, partPath, writeFully } from '../../lib/durable.ts';
+import { cannot, type GarnerError, GarnerError as Refusal } from '../../lib/errors.ts';
+import { type Command, capture, describeExit, type Ended, findProgram } from '../../lib/process.ts';
+import { registerSecret } from '../../lib/redact.ts';
+import { escapeControls } from '../../lib/text.ts';
+
+/** What isn't set comes from the client's own option files (`~/.my.cnf`). */
+export interface MysqlConnection {
+  host?: string | undefined;
+  port?: number | undefined;
+  socket?: string | undefined;
+  user?: string | undefined;
+  password?: string | undefined;
+  database: string;
+}
+
+/** @returns a value as option files read it: quoted, with the characters escaped that would end or change it */
+function quoteOption(value: string): string {
+  return `"${value.replace(/[\\"]/g, '\\$&').replaceAll('\n', '\\n').replaceAll('\r', '\\r').replaceAll('\t', '\\t')}"`;
+}
+
+/**
+ * Opens an option file with the credentials. It has no name, so nothing of it is left however the run ends; programs
+ * get it as file descriptor 3.
+ */
+function openOptionFile({ host, port, socket, user, password }: MysqlConnection): number {
+  registerSecret(password);
+  const options = { host, port: port?.toString(), socket, user, password };
+  const lines = Object.entries(options).map(([name, value]) =>
+    value === undefined ? '' : `${name}=${quoteOption(value)}\n`,
+  );
+  const path = partPath(join(tmpdir(), 'garner'));
+  const fd = createFile(path);
+  rmSync(path);
+  writeFully(fd, Buffer.from(`[client]\n${lines.join('')}`));
+  // a descriptor of its own: the file's position must not matter to who reads it
+  const readable = openSync(`/proc/self/fd/${fd}`, 'r');
+  closeSync(fd);
+  return readable;
+}
+
+/** What a program needs to connect: the arguments that come first, and the descriptor they name. */
+export interface ClientAccess extends Disposable {
+  args: string[];
+  fds: number[];
+}
+
+export function openAccess(connection: MysqlConnection): ClientAccess {
+  const fd = openOptionFile(connection);
+  return {
+    args: ['--defaults-extra-file=/dev/fd/3'],
+    fds: [fd],
+    [Symbol.dispose]() {
+      closeSync(fd);
+    },
+  };
+}
+
+export const findClient = (): string => findProgram(['mariadb', 'mysql'], 'mariadb-client');
+export const findDumpClient = (): string => findProgram(['mariadb-dump', 'mysqldump'], 'mariadb-client');
+
+/** @returns `user@host/database`, as far as it is set */
+export function describeConnection({ host, port, socket, user, database }: MysqlConnection): string {
+  const where =
+    socket ?? (host === undefined ? 'localhost' : `${host}${port === undefined ? '' : `:${port}`}`);
+  return `${user === undefined ? '' : `${user}@`}${where}/${database}`;
+}
+
+/** Errors of the client that mean "not reached or not let in" rather than "this statement failed". */
+const CONNECT_ERRORS =
+  /\b(1040|1044|1045|1049|1129|1130|1203|1226|1251|1698|2002|2003|2005|2006|2013|2026|2054|2059)\b/;
+
+/** Turns a client's exit into the error that says what it means. */
+export function clientError(ended: Ended, doWhat: string, connection: MysqlConnection): GarnerError {
+  const said = ended.stderr
+    .split('\n')
+    .filter((line) => /error/i.test(line))
+    .at(-1);
+  const cause = said?.replace(/^(mariadb-dump|mysqldump|mariadb|mysql): /, '') ?? describeExit(ended);
+  const reach = said !== undefined && CONNECT_ERRORS.test(/\(?\b\d{4}\b/.exec(said)?.[0] ?? '');
+  return cannot(
+    reach ? 'database-connect' : 'database-dump',
+    doWhat,
+    describeConnection(connection),
+    escapeControls(cause),
+  );
+}
+
+/**
+ * Runs one statement.
+ * @returns its rows, each a list of texts; NULL is `NULL`
+ */
+export async function query(
+  connection: MysqlConnection,
+  sql: string,
+  signal: AbortSignal,
+): Promise<string[][]> {
+  using access = openAccess(connection);
+  const command: Command = {
+    file: findClient(),
+    args: [
+      ...access.args,
+      '--batch',
+      '--skip-column-names',
+      '--default-character-set=utf8mb4',
+      '--connect-timeout=20',
+      '--',
+      connection.database,
+    ],
+    fds: access.fds,
+  };
+  const result = await capture(command, { signal, input: sql });
+  if (result.code !== 0) throw clientError(result, 'reach database', connection);
+  return result.stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => line.split('\t').map(unescapeField));
+}
+
+/** `--batch` writes tabs, line breaks and backslashes of a value as `\t`, `\n`, `\\`. */
+function unescapeField(field: string): string {
+  const meanings: Record<string, string> = { t: '\t', n: '\n', '0': '\0', '\\': '\\' };
+  return field.replace(/\\(.)/g, (whole, char: string) => meanings[char] ?? whole);
+}
+
+/** Options that would make a dump less than whole, or unreadable to what checks it. */
+const REFUSED = [
+  '--compact',
+  '--result-file',
+  '--password',
+  '--no-data',
+  '--where',
+  '--ignore-table',
+  '--xml',
+  '--tab',
+];
+const REFUSED_SHORT = /^-[prdwXT]/;
+
+/**
+ * Splits MYSQLDUMP_PARAMS like a command line, without a shell.
+ * @throws configuration for options that would leave something out, and for what is no option
+ */
+export function parseClientOptions(params: string | undefined): string[] {
+  const options = parseArgsStringToArgv(params ?? '');
+  for (const option of options) {
+    const name = (option.split('=')[0] as string).replaceAll('_', '-');
+    // clients take abbreviations: --compac, --pass
+    const refused =
+      name.length > 2 && REFUSED.some((full) => full.startsWith(name) || name.startsWith('--ignore-table'));
+    if (refused || REFUSED_SHORT.test(option)) {
+      throw new Refusal('configuration', `cannot use MYSQLDUMP_PARAMS: the option ${name} is refused`, {
+        hint: 'a dump made with it is not whole, or could not be checked',
+      });
+    }
+    if (!option.startsWith('-')) {
+      throw new Refusal(
+        'configuration',
+        `cannot use MYSQLDUMP_PARAMS: "${escapeControls(option)}" is no option`,
+        {
+          hint: 'write values as --option=value',
+        },
+      );
+    }
+  }
+  return options;
+}
