@@ -30,7 +30,8 @@ fi
 
 if ! cmp -s package-lock.json node_modules/.garner-lock; then
   echo 'installing the npm packages of package-lock.json'
-  npm ci --loglevel=error >/dev/null
+  # not `npm ci`: it refuses the lock file where a registry lacks the builds for other systems that are optional
+  npm install --no-save --loglevel=error >/dev/null
   cp package-lock.json node_modules/.garner-lock
 fi
 
