@@ -1,5 +1,12 @@
 // A store is where archives lie: a directory, a host reached by SFTP. One file per kind; the URL's scheme picks it.
 // A store moves bytes and names only; what an archive is, and whether it is whole, is not its business.
+import { PART_PREFIX } from '../lib/durable.ts';
+import { cannot } from '../lib/errors.ts';
+
+/** More entries than this in one directory are no archives of ours. */
+export const MAX_ENTRIES = 100_000;
+/** The longest name that file systems have, in bytes. */
+export const MAX_NAME_BYTES = 255;
 
 export interface StoreEntry {
   /** The last part of the path, exactly as the store has it: hostile until checked. */
@@ -43,4 +50,26 @@ export interface Store extends AsyncDisposable {
   create(path: string): Promise<Upload>;
   /** Removes a file; one that is gone already is no error. */
   remove(path: string): Promise<void>;
+}
+
+/** @returns whether a name is one part of a path and nothing else; foreign bytes that are no UTF-8 arrive as U+FFFD */
+export function isPlainName(name: string): boolean {
+  const odd = name === '' || name === '.' || name === '..' || /[/\0\ufffd]/.test(name);
+  return !odd && name.isWellFormed() && Buffer.byteLength(name) <= MAX_NAME_BYTES;
+}
+
+/**
+ * Checks a path before a store uses it: relative, of plain names only.
+ * @throws usage where it could lead out of the store
+ */
+export function checkStorePath(path: string): void {
+  if (path === '' || path.split('/').every(isPlainName)) return;
+  throw cannot('usage', 'use path', path, 'it is no relative path of plain names');
+}
+
+/** @returns whether a name is that of an unfinished file: of any, or of that with this final name */
+export function isPart(name: string, finalName?: string): boolean {
+  if (finalName === undefined) return name.startsWith(PART_PREFIX);
+  const stem = `${PART_PREFIX}${finalName}.`;
+  return name.startsWith(stem) && /^[0-9a-f]{8}$/.test(name.slice(stem.length));
 }

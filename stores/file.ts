@@ -1,0 +1,237 @@
+// Archives in a directory of this host: a disk, a mounted share.
+// Nothing outside the root is read or written: no link below it is followed, only regular files are opened.
+// The root itself may be a link, it is the administrator's. Files are made 0600, directories 0700.
+import { closeSync, constants, type Dirent, fsync, mkdirSync, rmSync } from 'node:fs';
+import { type FileHandle, lstat, open, opendir, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import {
+  createFile,
+  PART_PREFIX,
+  partPath,
+  publish,
+  sweepParts,
+  syncDirectory,
+  writeFully,
+} from '../lib/durable.ts';
+import { cannot, GarnerError, isNoSpace } from '../lib/errors.ts';
+import {
+  checkStorePath,
+  isPart,
+  isPlainName,
+  MAX_ENTRIES,
+  type Store,
+  type StoreEntry,
+  type Upload,
+} from './store.ts';
+
+const READ_BYTES = 1 << 20;
+// a disk may take seconds for it; other hosts' transfers go on meanwhile
+const syncFile = promisify(fsync);
+
+/**
+ * Opens a directory as a store. It need not exist yet: then it holds nothing, and the first file makes it.
+ * @param root an absolute path
+ */
+export function openFileStore(root: string): Store {
+  return {
+    url: pathToFileURL(root).href,
+    list: (directory) => list(root, directory),
+    stat: (path) => stat(root, path),
+    read: (path) => read(root, path),
+    create: (path) => create(root, path),
+    remove: (path) => remove(root, path),
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+function fail(doWhat: string, path: string, error: unknown): GarnerError {
+  if (error instanceof GarnerError) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return cannot('store-not-found', doWhat, path, error);
+  if (code === 'EEXIST') return cannot('store-exists', doWhat, path, error);
+  return cannot(isNoSpace(error) ? 'no-space' : 'io', doWhat, path, error);
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ENOENT';
+}
+
+/**
+ * Walks from the root to the directory `below` it, through directories only.
+ * @returns its path, or undefined where it does not exist
+ */
+async function findDirectory(root: string, below: string): Promise<string | undefined> {
+  let path = root;
+  for (const part of below.split('/').filter((name) => name !== '')) {
+    path = join(path, part);
+    const found = await lstat(path).catch((error) => {
+      if (isMissing(error)) return undefined;
+      throw fail('open directory', path, error);
+    });
+    if (found === undefined) return undefined;
+    if (!found.isDirectory()) throw cannot('io', 'open directory', path, 'it is a link or no directory');
+  }
+  return path;
+}
+
+/** @returns the path of a file in a directory that exists, or undefined */
+async function findPath(root: string, path: string): Promise<string | undefined> {
+  checkStorePath(path);
+  const directory = await findDirectory(root, parentOf(path));
+  return directory === undefined ? undefined : join(directory, basename(path));
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(path.lastIndexOf('/'), 0));
+}
+
+async function list(root: string, below: string): Promise<StoreEntry[]> {
+  checkStorePath(below);
+  const directory = await findDirectory(root, below);
+  if (directory === undefined) return [];
+  const entries: StoreEntry[] = [];
+  try {
+    for await (const found of await opendir(directory, { encoding: 'buffer' as BufferEncoding })) {
+      const name = (found as unknown as Dirent<Buffer>).name.toString('utf8');
+      if (isPart(name)) continue;
+      if (entries.length === MAX_ENTRIES) {
+        throw cannot('store-limit', 'list', directory, `there are more than ${MAX_ENTRIES} entries`);
+      }
+      // a name that is no UTF-8 can't be asked for again
+      const entry = isPlainName(name) ? await entryOf(join(directory, name), name) : oddEntry(name);
+      if (entry !== undefined) entries.push(entry);
+    }
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw fail('list', directory, error);
+  }
+  return entries;
+}
+
+function oddEntry(name: string): StoreEntry {
+  return { name, kind: 'other', sizeBytes: 0, modifiedMs: 0 };
+}
+
+/** @returns undefined where it has gone */
+async function entryOf(path: string, name: string): Promise<StoreEntry | undefined> {
+  try {
+    const found = await lstat(path);
+    const kind = found.isFile() ? 'file' : found.isDirectory() ? 'directory' : 'other';
+    return { name, kind, sizeBytes: found.size, modifiedMs: found.mtimeMs };
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw fail('look at', path, error);
+  }
+}
+
+async function stat(root: string, below: string): Promise<StoreEntry | undefined> {
+  const path = await findPath(root, below);
+  return path === undefined ? undefined : entryOf(path, basename(below));
+}
+
+async function* read(root: string, below: string): AsyncGenerator<Buffer> {
+  const path = await findPath(root, below);
+  const notFound = 'no such file or directory';
+  if (path === undefined) throw cannot('store-not-found', 'read', join(root, below), notFound);
+  let file: FileHandle;
+  try {
+    // a fifo must not block the open
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ELOOP') throw cannot('io', 'read', path, 'it is a symbolic link');
+    if (code === 'ENXIO') throw cannot('io', 'read', path, 'it is no regular file');
+    throw fail('read', path, error);
+  }
+  try {
+    const before = await file.stat({ bigint: true });
+    if (!before.isFile()) throw cannot('io', 'read', path, 'it is no regular file');
+    let left = Number(before.size);
+    while (left > 0) {
+      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(Math.min(READ_BYTES, left)));
+      if (bytesRead === 0) break;
+      left -= bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+    const after = await lstat(path, { bigint: true }).catch(() => undefined);
+    const same = after?.ino === before.ino && after.size === before.size && after.mtimeNs === before.mtimeNs;
+    if (left > 0 || !same) throw cannot('io', 'read', path, 'it changed while it was read');
+  } catch (error) {
+    throw fail('read', path, error);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Makes a directory and those above it, each name durable. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT') throw fail('make directory', path, error);
+    makeDirectory(dirname(path));
+    makeDirectory(path);
+    return;
+  }
+  syncDirectory(dirname(path));
+}
+
+async function create(root: string, below: string): Promise<Upload> {
+  checkStorePath(below);
+  const path = join(root, below);
+  const directory = dirname(path);
+  await findDirectory(root, parentOf(below));
+  makeDirectory(directory);
+  const part = partPath(path);
+  let fd: number;
+  try {
+    // what a run left that was ended while it wrote this very file
+    sweepParts(directory, (rest) => isPart(PART_PREFIX + rest, basename(path)));
+    fd = createFile(part);
+  } catch (error) {
+    throw fail('write', path, error);
+  }
+  let state: 'open' | 'closed' | 'published' = 'open';
+  const close = (): void => {
+    if (state === 'open') closeSync(fd);
+    if (state !== 'published') state = 'closed';
+  };
+  return {
+    write(chunk) {
+      try {
+        writeFully(fd, chunk);
+      } catch (error) {
+        throw fail('write', path, error);
+      }
+    },
+    async publish() {
+      try {
+        await syncFile(fd);
+        close();
+        publish(part, path);
+        state = 'published';
+      } catch (error) {
+        throw fail('publish', path, error);
+      }
+    },
+    async abort() {
+      close();
+      if (state !== 'published') rmSync(part, { force: true });
+    },
+  };
+}
+
+async function remove(root: string, below: string): Promise<void> {
+  const path = await findPath(root, below);
+  if (path === undefined) return;
+  try {
+    await unlink(path);
+    syncDirectory(dirname(path));
+  } catch (error) {
+    if (!isMissing(error)) throw fail('remove', path, error);
+  }
+}
