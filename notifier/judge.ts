@@ -1,0 +1,158 @@
+// What a run came to. OK is said only of exit code 0, and of a garner agent only once its archive is there and
+// its bytes are those of its checksum file.
+import { lstatSync, readFileSync } from 'node:fs';
+import { basename, isAbsolute } from 'node:path';
+import { hashFile } from 'hasha';
+import { parseSidecar } from '../archive/name.ts';
+import { cannot, causeText, EXIT, GarnerError } from '../lib/errors.ts';
+import { redact } from '../lib/redact.ts';
+import { escapeControls, formatDuration, formatSize } from '../lib/text.ts';
+import type { ChildRun } from './run-child.ts';
+import type { WrappedCommand } from './wrapped-command.ts';
+
+export type Result = 'OK' | 'WARNINGS' | 'FAILED' | 'LOCKED' | 'MISSED';
+
+export interface Archive {
+  path: string;
+  sizeBytes: number;
+  sha256: string;
+}
+
+export interface Verdict {
+  result: Result;
+  /** Size of the archive, or the cause, in one short line. */
+  summary: string;
+  /** What explains it, in lines; empty where all is well. */
+  causes: string[];
+  archive: Archive | undefined;
+}
+
+export interface Said {
+  /** The end of what the command wrote to stdout and stderr. */
+  stdout: string;
+  stderr: string;
+}
+
+/**
+ * Judges a run.
+ * @param warningCodes exit codes 3 and 4 mean warnings and locked, whatever the command is
+ */
+export async function judge(
+  run: ChildRun,
+  said: Said,
+  command: WrappedCommand,
+  { warningCodes, timeoutMs }: { warningCodes: boolean; timeoutMs: number },
+): Promise<Verdict> {
+  const complaint = findComplaint(said.stderr);
+  const failed = (how: string, summary = complaint.line ?? how): Verdict => ({
+    result: 'FAILED',
+    summary,
+    causes: [how, ...complaint.lines],
+    archive: undefined,
+  });
+  if (run.notStarted !== undefined) return failed(`it cannot be run: ${run.notStarted}`);
+  if (run.timedOut) {
+    const how = `the time limit of ${formatDuration(timeoutMs)} has passed`;
+    return failed(how, how);
+  }
+  const codesMean = command.isGarner || warningCodes;
+  if (codesMean && run.exitCode === EXIT.locked.code) {
+    const { line: summary = 'another run is under way', lines: causes } = complaint;
+    return { result: 'LOCKED', summary, causes, archive: undefined };
+  }
+  const warned = codesMean && run.exitCode === EXIT.warnings.code;
+  if (run.signal !== undefined) return failed(`it was ended by ${run.signal}`, `ended by ${run.signal}`);
+  if (run.exitCode !== 0 && !warned) return failed(`exit code ${run.exitCode}`);
+  if (command.makesArchive) return judgeArchive(said, warned ? complaint : undefined);
+  if (run.interruptedBy !== undefined) {
+    const how = `interrupted by ${run.interruptedBy}`;
+    return failed(how, how);
+  }
+  const done = `done in ${formatDuration(run.durationMs)}`;
+  return warned
+    ? { result: 'WARNINGS', summary: complaint.line ?? done, causes: complaint.lines, archive: undefined }
+    : { result: 'OK', summary: done, causes: [], archive: undefined };
+}
+
+/** @param warning what it complained of, where it ended with warnings */
+async function judgeArchive(said: Said, warning: Complaint | undefined): Promise<Verdict> {
+  try {
+    const archive = await checkArchive(archivePath(said.stdout));
+    const size = formatSize(archive.sizeBytes);
+    return warning === undefined
+      ? { result: 'OK', summary: size, causes: [], archive }
+      : { result: 'WARNINGS', summary: `${size}, with warnings`, causes: warning.lines, archive };
+  } catch (error) {
+    const how = redact(causeText(error));
+    const causes = [how, ...(warning?.lines ?? [])];
+    return {
+      result: warning === undefined ? 'FAILED' : 'WARNINGS',
+      summary: how,
+      causes,
+      archive: undefined,
+    };
+  }
+}
+
+/** @returns the path that an agent has printed: its last line, or `archive` of its JSON object */
+function archivePath(stdout: string): string {
+  let path: unknown = stdout.trimEnd().split('\n').at(-1);
+  if (stdout.trimStart().startsWith('{')) {
+    try {
+      path = JSON.parse(stdout).archive;
+    } catch {
+      throw new GarnerError('not-an-archive', 'it said that it is done, but its JSON is damaged');
+    }
+  }
+  if (typeof path !== 'string' || !isAbsolute(path) || path.includes('\0')) {
+    throw new GarnerError('not-an-archive', 'it said that it is done, but named no archive');
+  }
+  return path;
+}
+
+async function checkArchive(path: string): Promise<Archive> {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) throw cannot('not-an-archive', 'find archive', path, 'it is not there');
+  if (!stat.isFile() || stat.size === 0) {
+    throw cannot(
+      'not-an-archive',
+      'use archive',
+      path,
+      stat.isFile() ? 'it is empty' : 'it is no regular file',
+    );
+  }
+  let sidecar: string;
+  try {
+    sidecar = readFileSync(`${path}.sha256`, 'utf8');
+  } catch (error) {
+    throw cannot('checksum-missing', 'read checksum file', `${path}.sha256`, error);
+  }
+  const sha256 = parseSidecar(sidecar, basename(path), 'sha256');
+  if ((await hashFile(path, { algorithm: 'sha256' })) !== sha256) {
+    throw cannot('checksum-mismatch', 'verify archive', path, 'its bytes are not those of its checksum file');
+  }
+  return { path, sizeBytes: stat.size, sha256 };
+}
+
+const MOST_LINES = 5;
+const LONGEST_LINE = 1000;
+
+interface Complaint {
+  /** The most telling line; undefined where nothing was said. */
+  line: string | undefined;
+  /** What to show of it in full. */
+  lines: string[];
+}
+
+/** Finds what explains a failure: garner's own `cannot …` line with its hint, else the last lines. */
+function findComplaint(stderr: string): Complaint {
+  const lines = redact(stderr)
+    .split(/[\r\n]+/)
+    .map((line) => escapeControls(line.trim()).slice(0, LONGEST_LINE))
+    .filter((line) => line !== '');
+  const at = lines.findLastIndex((line) => /^[\w.-]+: cannot /.test(line));
+  if (at === -1) return { line: lines.at(-1), lines: lines.slice(-MOST_LINES) };
+  const line = (lines[at] as string).replace(/^[\w.-]+: /, '');
+  const hint = lines[at + 1];
+  return { line, lines: hint?.startsWith('hint: ') ? [line, hint] : [line] };
+}

@@ -1,0 +1,119 @@
+// What a message says, for any transport, and how it reads as plain text. Everything in it is redacted and has its
+// control characters escaped when it is made: it may be written to disk, shown and sent as it is.
+import { randomUUID } from 'node:crypto';
+import { redact } from '../lib/redact.ts';
+import { escapeControls, formatDuration, formatSize } from '../lib/text.ts';
+import type { Result, Verdict } from './judge.ts';
+import type { LogText } from './log-excerpt.ts';
+import type { ChildRun } from './run-child.ts';
+import { showCommand } from './wrapped-command.ts';
+
+export interface Message {
+  /** Stays the same when it is sent again: a receiver can tell a repetition by it. */
+  id: string;
+  /** When it was made, ISO 8601. */
+  time: string;
+  result: Result;
+  /** What it is about: `mediawiki`. */
+  name: string;
+  host: string;
+  /** Size of the archive, or the cause, in one short line. */
+  summary: string;
+  /** What else there is to know, in its order. */
+  facts: Fact[];
+  log?: LogText;
+}
+
+/** A value may have several lines. */
+export interface Fact {
+  label: string;
+  value: string;
+}
+
+const LONGEST_NAME = 64;
+const LONGEST_SUBJECT = 200;
+const LONGEST_COMMAND = 1000;
+
+/** Makes foreign text safe for one line of a message. */
+const safe = (text: string, longest = Number.POSITIVE_INFINITY): string =>
+  clip(escapeControls(redact(text)), longest);
+
+/** @returns a text of at most so many characters, no character cut in two */
+function clip(text: string, longest: number): string {
+  if (text.length <= longest) return text;
+  return `${text.slice(0, longest - 1).replace(/[\ud800-\udbff]$/, '')}…`;
+}
+
+/** Makes a message of what is given; all of it may be foreign text. */
+export function makeMessage(content: Omit<Message, 'id' | 'time'>): Message {
+  const { result, name, host, summary, facts, log } = content;
+  return {
+    id: randomUUID(),
+    time: new Date().toISOString(),
+    result,
+    name: safe(name, LONGEST_NAME),
+    host,
+    summary: safe(summary, LONGEST_SUBJECT),
+    facts: facts.map(({ label, value }) => ({
+      label,
+      value: value
+        .split('\n')
+        .map((line) => safe(line))
+        .join('\n'),
+    })),
+    ...(log && { log }),
+  };
+}
+
+/** @returns the message about a run that has ended */
+export function messageOfRun(
+  run: ChildRun,
+  verdict: Verdict,
+  about: { name: string; host: string; command: readonly string[]; log: LogText },
+): Message {
+  const { archive, causes } = verdict;
+  const facts = [
+    { label: 'Command', value: clip(showCommand(about.command), LONGEST_COMMAND) },
+    { label: 'Host', value: about.host },
+    { label: 'Started', value: `${run.startedAt.toISOString().replace('T', ' ').slice(0, 19)} UTC` },
+    { label: 'Duration', value: formatDuration(run.durationMs) },
+    {
+      label: 'Exit code',
+      value: run.signal === undefined ? `${run.exitCode}` : `${run.exitCode} (${run.signal})`,
+    },
+  ];
+  if (causes.length > 0) facts.push({ label: 'Cause', value: causes.join('\n') });
+  if (archive !== undefined) {
+    facts.push(
+      { label: 'Archive', value: archive.path },
+      { label: 'Size', value: `${formatSize(archive.sizeBytes)} (${archive.sizeBytes} bytes)` },
+      { label: 'SHA-256', value: archive.sha256 },
+    );
+  }
+  return makeMessage({ ...verdict, name: about.name, host: about.host, facts, log: about.log });
+}
+
+/** @returns `[garner] OK mediawiki on web1: 12.3 MB` */
+export function subjectOf({ result, name, host, summary }: Message): string {
+  return clip(`[garner] ${result} ${name} on ${host}: ${summary}`, LONGEST_SUBJECT);
+}
+
+/** @returns what stands between the head and the tail of a log */
+export function gapOf(log: LogText): string {
+  return `[… ${formatSize(log.leftOutBytes)} left out …]`;
+}
+
+/** @returns the message as plain text */
+export function textOf(message: Message): string {
+  const { result, name, host, summary, facts, log } = message;
+  const width = Math.max(0, ...facts.map(({ label }) => label.length)) + 2;
+  const lines = [`${result}: ${name} on ${host}`, summary, ''];
+  for (const { label, value } of facts) {
+    lines.push(`${`${label}:`.padEnd(width)}${value.replaceAll('\n', `\n${' '.repeat(width)}`)}`);
+  }
+  if (log !== undefined) {
+    lines.push('', 'Log', '---', log.head.trimEnd() || '(nothing was printed)');
+    if (log.leftOutBytes > 0) lines.push('', gapOf(log), '', log.tail.trimEnd());
+  }
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,37 @@
+// A kernel pipe between a child and this process. Node's own 'pipe' is a socket, and a script that writes to
+// /dev/stderr, or a `tee /dev/stdout`, fails on a socket: what runs by cron must run under notify too.
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { programEnvironment } from '../lib/process.ts';
+
+export interface Pipe {
+  reader: Socket;
+  /** For the child; close ours once it has started, else the end is never seen. */
+  writeFd: number;
+  closeWriteEnd(): void;
+}
+
+/** @returns undefined where none can be made (no writable temporary directory): a socket has to do then */
+export function openPipe(): Pipe | undefined {
+  let directory: string | undefined;
+  try {
+    directory = mkdtempSync(join(tmpdir(), 'notify-'));
+    const path = join(directory, 'pipe');
+    execFileSync('mkfifo', ['-m', '600', path], { stdio: 'ignore', env: programEnvironment() });
+    // without O_NONBLOCK this would wait for a writer
+    const readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const writeFd = openSync(path, constants.O_WRONLY);
+    return {
+      reader: new Socket({ fd: readFd, readable: true, writable: false }),
+      writeFd,
+      closeWriteEnd: () => closeSync(writeFd),
+    };
+  } catch {
+    return undefined;
+  } finally {
+    if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
+  }
+}

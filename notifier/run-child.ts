@@ -1,0 +1,180 @@
+// Runs the command that notify wraps: its output goes on unchanged as it comes, memory stays flat, signals reach all
+// of its process group, and its end is noticed whatever it leaves running.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { constants } from 'node:os';
+import type { Writable } from 'node:stream';
+import { causeText, EXIT } from '../lib/errors.ts';
+import { warn } from '../lib/log.ts';
+import { signalGroup } from '../lib/process.ts';
+import { openPipe } from './pipe.ts';
+
+/** What a command has for cleaning up between a signal and SIGKILL. */
+const END_GRACE_MS = 10_000;
+/** How long output may stay open without a byte after the command's end. */
+const DRAIN_GRACE_MS = 3000;
+/** How long something that the command left running may go on writing. */
+const DRAIN_LIMIT_MS = 30_000;
+const FORWARDED = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+export interface ChildRun {
+  startedAt: Date;
+  durationMs: number;
+  /** What a shell would say: the exit code, 128+n for a signal, 126 or 127 where it could not be started. */
+  exitCode: number;
+  /** The signal that ended it. */
+  signal?: NodeJS.Signals | undefined;
+  /** Why it could not be started. */
+  notStarted?: string;
+  /** The signal that notify got and passed on. */
+  interruptedBy?: NodeJS.Signals | undefined;
+  timedOut?: boolean;
+}
+
+export interface ChildOutput {
+  /** Gets what the command writes, as it comes. */
+  stdout(chunk: Buffer): void;
+  stderr(chunk: Buffer): void;
+}
+
+/**
+ * Runs a command to its end, without a shell, in a process group of its own.
+ * @param timeoutMs the longest it may run; 0 for no limit
+ * @returns how it ended; a command that could not be started is a result too
+ */
+export async function runChild(
+  command: readonly string[],
+  { timeoutMs, output }: { timeoutMs: number; output: ChildOutput },
+): Promise<ChildRun> {
+  const [file, ...args] = command as [string, ...string[]];
+  const startedAt = new Date();
+  const started = performance.now();
+  const pipes = [openPipe(), openPipe()] as const;
+  let child: ChildProcess;
+  try {
+    child = spawn(file, args, {
+      stdio: ['inherit', pipes[0]?.writeFd ?? 'pipe', pipes[1]?.writeFd ?? 'pipe'],
+      env: childEnvironment(),
+      detached: true,
+    });
+  } catch (error) {
+    for (const pipe of pipes) pipe?.reader.destroy();
+    return { startedAt, durationMs: 0, ...startFailure(file, error) };
+  } finally {
+    for (const pipe of pipes) pipe?.closeWriteEnd();
+  }
+  const stdout = pipes[0]?.reader ?? (child.stdout as Socket);
+  const stderr = pipes[1]?.reader ?? (child.stderr as Socket);
+  const relayed = Promise.all([
+    relay(stdout, process.stdout, output.stdout),
+    relay(stderr, process.stderr, output.stderr),
+  ]);
+
+  let interruptedBy: NodeJS.Signals | undefined;
+  let timedOut = false;
+  const end = (signal: NodeJS.Signals): void => {
+    signalGroup(child, signal);
+    setTimeout(() => signalGroup(child, 'SIGKILL'), END_GRACE_MS).unref();
+    child.once('exit', () => signalGroup(child, 'SIGKILL'));
+  };
+  const forward = (signal: NodeJS.Signals): void => {
+    interruptedBy ??= signal;
+    end(signal);
+  };
+  for (const signal of FORWARDED) process.on(signal, forward);
+  const limit = setTimeout(
+    () => {
+      timedOut = true;
+      end('SIGTERM');
+    },
+    timeoutMs > 0 ? Math.min(timeoutMs, LONGEST_TIMER_MS) : LONGEST_TIMER_MS,
+  );
+  try {
+    const ended = await endOf(child, file);
+    const run = { startedAt, durationMs: performance.now() - started, interruptedBy, timedOut, ...ended };
+    if (!(await drained(relayed, [stdout, stderr], () => timedOut))) {
+      warn(`"${file}" has ended; not waiting for what it left running and what that still writes`);
+    }
+    return run;
+  } finally {
+    clearTimeout(limit);
+    for (const signal of FORWARDED) process.off(signal, forward);
+    stdout.destroy();
+    stderr.destroy();
+  }
+}
+
+/** The caller's environment; notify's own settings, the mail password among them, are not the command's business. */
+function childEnvironment(): NodeJS.ProcessEnv {
+  const own = (name: string): boolean => name.startsWith('NOTIFY_') && name !== 'NOTIFY_SOCKET';
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !own(name)));
+}
+
+function endOf(
+  child: ChildProcess,
+  file: string,
+): Promise<Pick<ChildRun, 'exitCode' | 'signal' | 'notStarted'>> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(startFailure(file, error)));
+    child.once('exit', (code, signal) =>
+      resolve(
+        signal === null
+          ? { exitCode: code as number }
+          : { exitCode: 128 + constants.signals[signal], signal },
+      ),
+    );
+  });
+}
+
+function startFailure(file: string, error: unknown): Pick<ChildRun, 'exitCode' | 'notStarted'> {
+  const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+  if (missing && file.includes('/') && existsSync(file)) {
+    return { exitCode: EXIT.notExecutable.code, notStarted: 'the interpreter in its first line is missing' };
+  }
+  return missing
+    ? { exitCode: EXIT.notFound.code, notStarted: 'there is no such command' }
+    : { exitCode: EXIT.notExecutable.code, notStarted: causeText(error) };
+}
+
+/** Passes a stream on byte by byte, no faster than it is taken; one whose reader has gone is still read to its end. */
+function relay(from: Socket, to: Writable, seen: (chunk: Buffer) => void): Promise<void> {
+  let open = true;
+  to.on('error', () => {
+    open = false;
+    from.resume();
+  });
+  from.on('data', (chunk: Buffer) => {
+    seen(chunk);
+    if (!open || to.write(chunk)) return;
+    from.pause();
+    to.once('drain', () => from.resume());
+  });
+  from.on('error', () => {}); // it ends as if closed: the exit code tells
+  return new Promise((resolve) => {
+    from.once('close', () => to.write('', () => resolve()));
+  });
+}
+
+/** Waits until all output is passed on; what a process left running keeps open or goes on writing is given up. */
+async function drained(
+  relayed: Promise<unknown>,
+  sources: Socket[],
+  giveUp: () => boolean,
+): Promise<boolean> {
+  const bytesRead = (): number => sources.reduce((sum, source) => sum + source.bytesRead, 0);
+  const limit = performance.now() + DRAIN_LIMIT_MS;
+  for (;;) {
+    const before = bytesRead();
+    const { promise: grace, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(resolve, DRAIN_GRACE_MS, false);
+    const done = await Promise.race([relayed.then(() => true), grace]);
+    clearTimeout(timer);
+    if (done) return true;
+    // a slow reader of ours is no reason to lose output that is there
+    const readerIsSlow = process.stdout.writableNeedDrain || process.stderr.writableNeedDrain;
+    if (giveUp()) return false;
+    if (!readerIsSlow && (bytesRead() === before || performance.now() > limit)) return false;
+  }
+}

@@ -1,0 +1,82 @@
+// The settings of notify and of its transports, and what comes of them: the channels that messages leave by.
+import { loadModule, moduleNames } from '../lib/modules.ts';
+import {
+  boolean,
+  CORE_SETTINGS,
+  list,
+  loadSettings,
+  type SettingSources,
+  type SettingTable,
+  text,
+} from '../lib/settings.ts';
+import type { Channel, Transport } from './transport.ts';
+
+const FOLDER = new URL('./transports/', import.meta.url);
+
+/** All transports there are, by name. */
+const TRANSPORTS = new Map(
+  await Promise.all(
+    moduleNames(FOLDER).map(async (name) => [name, await loadModule<Transport>(FOLDER, name)] as const),
+  ),
+);
+
+const transportNames = (value: string): string[] => {
+  const names = list(value);
+  for (const name of names) {
+    if (!TRANSPORTS.has(name))
+      throw `there is no transport "${name}", only ${[...TRANSPORTS.keys()].join(', ')}`;
+  }
+  return names;
+};
+
+const GENERAL_SETTINGS = {
+  NOTIFY_NAME: { parse: text, describe: "what messages call the run; unset: the command's name" },
+  NOTIFY_TRANSPORTS: { parse: transportNames, default: 'email', describe: 'how messages are sent' },
+  NOTIFY_QUIET_OK: { parse: boolean, default: 'false', describe: 'true: no message where all is well' },
+} as const satisfies SettingTable;
+
+/** All settings whose name starts with NOTIFY_. */
+export const NOTIFY_SETTINGS: SettingTable = Object.assign(
+  { ...GENERAL_SETTINGS },
+  ...[...TRANSPORTS.values()].map((transport) => transport.settings),
+);
+
+export interface NotifySettings {
+  /** The channels that are configured, by their transport's name; may be none. */
+  channels: ReadonlyMap<string, Channel>;
+  host: string;
+  /** NOTIFY_NAME. */
+  name: string | undefined;
+  quietOk: boolean;
+  /** The longest that a command may run, in milliseconds. */
+  timeoutMs: number;
+  /** Where messages wait that could not be sent. */
+  queueDir: string;
+  /** Where locks lie. */
+  runDir: string;
+  logFormat: 'text' | 'json';
+}
+
+/**
+ * Reads the settings of notify and of the transports that NOTIFY_TRANSPORTS names.
+ * @throws configuration, naming file and key
+ */
+export function loadNotifySettings(sources: SettingSources): NotifySettings {
+  const values = loadSettings({ ...CORE_SETTINGS, ...GENERAL_SETTINGS }, sources);
+  const channels = new Map<string, Channel>();
+  for (const name of values.NOTIFY_TRANSPORTS) {
+    const transport = TRANSPORTS.get(name)!;
+    const channel = transport.open(loadSettings(transport.settings, sources), values.GARNER_HOST);
+    if (channel !== undefined) channels.set(name, channel);
+  }
+  return {
+    channels,
+    host: values.GARNER_HOST,
+    name: values.NOTIFY_NAME,
+    quietOk: values.NOTIFY_QUIET_OK,
+    timeoutMs: values.GARNER_TIMEOUT,
+    queueDir: `${values.GARNER_STATE_DIR}/queue`,
+    runDir: values.GARNER_RUN_DIR,
+    logFormat: values.GARNER_LOG,
+  };
+}

@@ -1,0 +1,34 @@
+// What a transport is: one way by which messages leave the host. Each is one file in transports/; the folder is the
+// registry, the file's name the transport's name in NOTIFY_TRANSPORTS.
+import type { SettingTable, SettingValues } from '../lib/settings.ts';
+import type { Message } from './message.ts';
+
+/** A transport that is configured on this host. */
+export interface Channel {
+  /** Where messages go, for people: `root@example.org by /usr/sbin/sendmail`. */
+  to: string;
+  /**
+   * Hands a message over; sending one again after a failure must be recognisable by its id.
+   * @param signal ends the attempt
+   * @returns what somebody should know although the message left: a recipient of several that was refused
+   * @throws delivery, where nobody got it
+   */
+  send(message: Message, signal: AbortSignal): Promise<string[]>;
+}
+
+export interface Transport<T extends SettingTable = SettingTable> {
+  /** Its own settings, by name. */
+  settings: T;
+  /**
+   * Checks the settings; connects to nothing yet.
+   * @param host the name of this host (GARNER_HOST)
+   * @returns undefined where nothing of it is configured
+   * @throws configuration
+   */
+  open(values: SettingValues<T>, host: string): Channel | undefined;
+}
+
+/** Declares a transport, so that its own settings are typed. */
+export function defineTransport<T extends SettingTable>(transport: Transport<T>): Transport {
+  return transport as unknown as Transport;
+}

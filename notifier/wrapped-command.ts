@@ -1,0 +1,80 @@
+// What notify knows of the command it wraps from its words alone: whether it is garner's, and what it is for.
+import { basename } from 'node:path';
+import { registerSecret, registerUrlSecret } from '../lib/redact.ts';
+
+export interface WrappedCommand {
+  /** What messages call it unless they are told: `mediawiki`, `archiver`. */
+  name: string;
+  /** garner's commands exit with 3 for warnings and 4 for locked; anybody else's may mean anything by them. */
+  isGarner: boolean;
+  /** An agent that makes an archive: its end alone doesn't make the run good. */
+  makesArchive: boolean;
+  /** Whose configuration file it reads: `agent-mediawiki.blue`; undefined where it is no agent. */
+  settingsOf: string | undefined;
+  /** Its --config. */
+  configFile: string | undefined;
+}
+
+const AGENT = /^agent-([a-z][a-z0-9]*)$/;
+const TOOLS = ['garner', 'archiver', 'bucket'];
+/** Options of agents that take a value, which is no operand. */
+const WITH_VALUE = ['--instance', '--config', '--work-dir', '--only', '--to'];
+
+/** @param command program and arguments */
+export function readCommand(command: readonly string[]): WrappedCommand {
+  const [program = '', ...args] = command;
+  let tool = basename(program);
+  if (tool === 'garner' && args[0] !== undefined && (AGENT.test(args[0]) || TOOLS.includes(args[0]))) {
+    tool = args.shift() as string;
+  }
+  const application = AGENT.exec(tool)?.[1];
+  const { operands, options } = parse(args);
+  const instance = options.get('--instance');
+  const group = instance === undefined ? application : `${application}.${instance}`;
+  const action = operands[0] ?? 'backup';
+  return {
+    name: application === undefined ? tool : (group as string),
+    isGarner: application !== undefined || TOOLS.includes(tool),
+    makesArchive:
+      application !== undefined && action === 'backup' && !options.has('--help') && !options.has('--version'),
+    settingsOf: application === undefined ? undefined : `agent-${group}`,
+    configFile: options.get('--config') || undefined,
+  };
+}
+
+function parse(args: readonly string[]): { operands: string[]; options: Map<string, string> } {
+  const operands: string[] = [];
+  const options = new Map<string, string>();
+  for (let i = 0; i < args.length; i += 1) {
+    const arg = args[i] as string;
+    if (!arg.startsWith('-')) operands.push(arg);
+    else if (WITH_VALUE.includes(arg)) options.set(arg, args[++i] ?? '');
+    else options.set(arg.split('=', 1)[0] as string, arg.split('=').slice(1).join('='));
+  }
+  return { operands, options };
+}
+
+/** Registers what looks like a secret in the command's words and in the environment that it gets. */
+export function registerCommandSecrets(
+  command: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): void {
+  for (const [index, word] of command.entries()) {
+    const [, option, value] = /^--?([a-z-]+)(?:=(.*))?$/is.exec(word) ?? [];
+    registerUrlSecret(value ?? word);
+    if (/passw|secret|token|api-?key/i.test(option ?? '')) registerSecret(value ?? command[index + 1]);
+  }
+  for (const [name, value] of Object.entries(env)) {
+    registerUrlSecret(value);
+    // shorter ones are rather a `true` than a key
+    if (/(PASSWORD|PASSWD|_PWD|SECRET|TOKEN|_KEY)$/i.test(name) && (value?.length ?? 0) >= 8)
+      registerSecret(value);
+  }
+}
+
+/** @returns the command as a shell would take it, for people */
+export function showCommand(command: readonly string[]): string {
+  return command
+    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`))
+    .join(' ');
+}
