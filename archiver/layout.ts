@@ -1,0 +1,145 @@
+// Where things lie in the archive store: `<root>/<host>/<application>[.<instance>]/<name>.tar` with its checksum files,
+// the mark that says "this is the store, and it is mounted", and the quarantine.
+import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
+import { ARCHIVE_SUFFIX, type ArchiveName, CHECKSUMS, groupName, parseName } from '../archive/name.ts';
+import { PART_PREFIX, syncDirectory } from '../lib/durable.ts';
+import { cannot } from '../lib/errors.ts';
+import { formatSize } from '../lib/text.ts';
+
+export const MARK = '.garner-archive';
+const QUARANTINE = '.quarantine';
+/** What stays free for the catalog and the rest of the system. */
+const RESERVE_BYTES = 8_000_000;
+const ORPHAN_MS = 86_400_000;
+
+/**
+ * Refuses a store that isn't there: an unmounted disk looks like an empty one.
+ * @throws archive-store
+ */
+export function checkMark(root: string): void {
+  const mark = lstatSync(join(root, MARK), { throwIfNoEntry: false });
+  if (mark?.isFile()) return;
+  throw cannot(
+    'archive-store',
+    'use the archive store',
+    root,
+    `it has no ${MARK}: not mounted, or not set up`,
+    {
+      hint: 'mount it; only where it is new: archiver init',
+    },
+  );
+}
+
+/** @returns the path of an archive, relative to the root */
+export function archivePath({ host, application, instance }: ArchiveName, name: string): string {
+  return join(host, groupName(application, instance), name + ARCHIVE_SUFFIX);
+}
+
+export interface StoredArchive {
+  name: string;
+  parsed: ArchiveName;
+  /** Absolute. */
+  path: string;
+  sizeBytes: number;
+  modifiedMs: number;
+}
+
+/** @returns what is under archives' names where archives of a host belong; other files are left out */
+export function storedArchives(root: string, host: string): StoredArchive[] {
+  const found: StoredArchive[] = [];
+  for (const group of groupDirectories(root, host)) {
+    for (const entry of readdirSync(join(root, host, group), { withFileTypes: true })) {
+      if (!entry.isFile() || !entry.name.endsWith(ARCHIVE_SUFFIX)) continue;
+      const name = entry.name.slice(0, -ARCHIVE_SUFFIX.length);
+      const parsed = parseName(name);
+      if (parsed?.host !== host || groupName(parsed.application, parsed.instance) !== group) continue;
+      const path = join(root, host, group, entry.name);
+      const { size, mtimeMs } = lstatSync(path);
+      found.push({ name, parsed, path, sizeBytes: size, modifiedMs: mtimeMs });
+    }
+  }
+  return found.toSorted((a, b) => a.parsed.time.getTime() - b.parsed.time.getTime());
+}
+
+/** @returns the size of a regular file, undefined where there is none */
+export function fileSize(path: string): number | undefined {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  return stat?.isFile() ? stat.size : undefined;
+}
+
+/**
+ * Removes what ended runs have left: unfinished files, and checksum files without archive that are older than a day.
+ * The caller holds the lock.
+ */
+export function sweepHost(root: string, host: string): void {
+  for (const group of groupDirectories(root, host)) {
+    const directory = join(root, host, group);
+    const names = new Set(readdirSync(directory));
+    for (const name of names) {
+      const path = join(directory, name);
+      const archive = name.replace(/\.(sha256|sha1)$/, '');
+      const orphan = archive !== name && archive.endsWith(ARCHIVE_SUFFIX) && !names.has(archive);
+      if (name.startsWith(PART_PREFIX)) rmSync(path, { force: true, recursive: true });
+      else if (orphan && Date.now() - lstatSync(path).mtimeMs > ORPHAN_MS) rmSync(path, { force: true });
+    }
+  }
+}
+
+/**
+ * Deletes an archive, then its checksum files: what has its final name is whole at every moment.
+ * @param path absolute
+ */
+export function deleteArchive(path: string): void {
+  rmSync(path, { force: true });
+  const directory = join(path, '..');
+  if (!existsSync(directory)) return;
+  syncDirectory(directory);
+  for (const checksum of CHECKSUMS) rmSync(`${path}.${checksum}`, { force: true });
+}
+
+/**
+ * Moves a bad archive and its checksum files to `<root>/.quarantine/<host>/`, where nothing counts or deletes it.
+ * @param path absolute
+ * @returns where it is now
+ */
+export function moveToQuarantine(root: string, host: string, name: string, path: string): string {
+  const directory = join(root, QUARANTINE, host);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const stamp = new Date().toISOString().replace(/[-:.]/g, '');
+  const plain = join(directory, name + ARCHIVE_SUFFIX);
+  const target = existsSync(plain) ? `${plain}.${stamp}` : plain;
+  renameSync(path, target);
+  for (const checksum of CHECKSUMS)
+    if (existsSync(`${path}.${checksum}`)) renameSync(`${path}.${checksum}`, `${target}.${checksum}`);
+  syncDirectory(directory);
+  syncDirectory(join(path, '..'));
+  return target;
+}
+
+/**
+ * Refuses what can't fit before it is fetched.
+ * @throws no-space
+ */
+export function checkSpace(root: string, name: string, sizeBytes: number): void {
+  const { bavail, bsize } = statfsSync(root);
+  const free = bavail * bsize;
+  if (sizeBytes + RESERVE_BYTES <= free) return;
+  throw cannot(
+    'no-space',
+    'fetch',
+    name,
+    `it has ${formatSize(sizeBytes)}, the archive store ${formatSize(free)} free`,
+    {
+      hint: 'make room on the archive store; nothing was removed at the source',
+    },
+  );
+}
+
+/** Directories only: a link in their place would lead out of the store. */
+function groupDirectories(root: string, host: string): string[] {
+  if (!lstatSync(join(root, host), { throwIfNoEntry: false })?.isDirectory()) return [];
+  return readdirSync(join(root, host), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && /^[a-z][a-z0-9]*(\.[a-z0-9_]+)?$/.test(entry.name))
+    .map(({ name }) => name);
+}

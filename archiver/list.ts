@@ -1,0 +1,85 @@
+// What the archive store has, as the catalog knows it.
+import { join } from 'node:path';
+import { type ArchiveName, groupName, parseName } from '../archive/name.ts';
+import { formatDuration, formatSize } from '../lib/text.ts';
+import { type Catalog, openCatalog } from './catalog/catalog.ts';
+import { archivePath, checkMark, fileSize } from './layout.ts';
+import type { Setup } from './run.ts';
+
+export interface ListedArchive {
+  host: string;
+  application: string;
+  instance: string | null;
+  name: string;
+  /** What retention counts by. */
+  time: string;
+  /** `received` where the manifest's time was not plausible. */
+  timeSource: 'manifest' | 'received';
+  receivedAt: string;
+  sizeBytes: number;
+  sha256: string;
+  verified: 'digest' | 'content' | null;
+  verifiedAt: string | null;
+  /** Absolute. */
+  path: string;
+  /** Whether a file of its size is there now. */
+  onDisk: boolean;
+  sourceRemoved: boolean;
+}
+
+/** @returns the archives of the chosen hosts, by host, application and time */
+export async function listArchives({ configuration, hosts }: Setup): Promise<ListedArchive[]> {
+  checkMark(configuration.root);
+  await using catalog: Catalog = openCatalog(configuration.catalog);
+  const names = new Set(hosts.map(({ name }) => name));
+  const rows = (await catalog.list(['present', 'removing'])).filter(({ host }) => names.has(host));
+  return rows.map((row) => {
+    const path = join(configuration.root, archivePath(parseName(row.name) as ArchiveName, row.name));
+    return {
+      host: row.host,
+      application: row.application,
+      instance: row.instance || null,
+      name: row.name,
+      time: row.time,
+      timeSource: row.time_source,
+      receivedAt: row.received_at,
+      sizeBytes: row.size_bytes,
+      sha256: row.sha256,
+      verified: row.verified,
+      verifiedAt: row.verified_at,
+      path,
+      onDisk: fileSize(path) === row.size_bytes,
+      sourceRemoved: row.source_removed === 1,
+    };
+  });
+}
+
+/** @returns a table for people, `*` after a time that is the time received */
+export function formatList(archives: ListedArchive[], now: Date): string {
+  if (archives.length === 0) return 'no archives\n';
+  const rows = archives.map((archive) => [
+    archive.host,
+    groupName(archive.application, archive.instance ?? undefined),
+    archive.name,
+    archive.time.slice(0, 16).replace('T', ' ') + (archive.timeSource === 'received' ? '*' : ''),
+    formatSize(archive.sizeBytes),
+    archive.onDisk ? (archive.verified ?? 'no') : 'MISSING',
+    formatDuration(Math.max(now.getTime() - new Date(archive.time).getTime(), 0)),
+  ]);
+  return formatTable(['host', 'application', 'archive', 'time (UTC)', 'size', 'verified', 'age'], rows);
+}
+
+function formatTable(head: string[], rows: string[][]): string {
+  const widths = head.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => (row[column] as string).length)),
+  );
+  return [head, ...rows]
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] as number))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
+    .concat('\n');
+}

@@ -1,0 +1,146 @@
+// Deletes what retention lets go. Refused, rather than guessed, wherever something looks like a mistake: the store is not
+// mounted, the catalog and the disk disagree, the clock jumped, or much would go at once. The intent is written down
+// before a deletion, the result after it.
+import { join } from 'node:path';
+import { type ArchiveName, groupName, parseName } from '../archive/name.ts';
+import { cannot, type GarnerError } from '../lib/errors.ts';
+import { info } from '../lib/log.ts';
+import { type Policy, plan } from '../lib/retention.ts';
+import { plural } from '../lib/text.ts';
+import type { ArchiveRow } from './catalog/schema.ts';
+import type { HostConfiguration } from './configuration.ts';
+import { archivePath, deleteArchive, fileSize, storedArchives } from './layout.ts';
+import type { Run } from './run.ts';
+
+const LARGE_COUNT = 10;
+const LARGE_SHARE = 0.25;
+
+export interface PruneOptions {
+  dryRun: boolean;
+  /** Deletes also where much would go at once. */
+  allowLarge: boolean;
+}
+
+export interface PruneReport {
+  keep: { name: string; reasons: string[] }[];
+  remove: { name: string; reason: string }[];
+  /** What was not pruned, and why: a host, or one application of it. */
+  refused: { subject: string; error: GarnerError }[];
+}
+
+/**
+ * Prunes one host's archives.
+ * @returns what was deleted (or would be, on a dry run), what stays, and what was refused
+ */
+export async function pruneHost(
+  run: Run,
+  host: HostConfiguration,
+  policy: Policy,
+  { dryRun, allowLarge }: PruneOptions,
+): Promise<PruneReport> {
+  const report: PruneReport = { keep: [], remove: [], refused: [] };
+  if (!dryRun) await settleInterrupted(run, host.name);
+  const rows = await run.catalog.list(['present', 'removing'], host.name);
+  const doubt = findDoubt(run.configuration.root, host.name, rows);
+  if (doubt !== undefined) {
+    report.refused.push({ subject: host.name, error: doubt });
+    return report;
+  }
+  const groups = Map.groupBy(rows, ({ application, instance }) =>
+    groupName(application, instance || undefined),
+  );
+  for (const [group, members] of groups) {
+    run.signal.throwIfAborted();
+    const subject = `${host.name}/${group}`;
+    const { keep, remove } = planGroup(run, members, policy);
+    report.keep.push(...keep);
+    if (isLarge(remove.length, members.length) && !allowLarge) {
+      const cause = `${remove.length} of ${plural(members.length, 'archive')} would go at once`;
+      const hint =
+        'look with archiver prune --dry-run --explain; if it is right: archiver prune --allow-large';
+      report.refused.push({ subject, error: cannot('prune-refused', 'prune', subject, cause, { hint }) });
+      report.keep.push(
+        ...remove.map(({ name, reason }) => ({ name, reasons: [`refused, else: ${reason}`] })),
+      );
+      continue;
+    }
+    if (!dryRun && remove.length > 0) await deleteGroup(run, subject, remove);
+    report.remove.push(...remove);
+  }
+  return report;
+}
+
+/** One archive a run is what a policy of "the last three" deletes every day. */
+function isLarge(removed: number, of: number): boolean {
+  return removed > 1 && (removed > LARGE_COUNT || removed > of * LARGE_SHARE);
+}
+
+function planGroup(run: Run, rows: ArchiveRow[], policy: Policy): Pick<PruneReport, 'keep' | 'remove'> {
+  const { root } = run.configuration;
+  // a bad one neither counts nor goes: `verify` moves it to quarantine
+  const isDamaged = (row: ArchiveRow): boolean =>
+    row.problem !== null || fileSize(pathOf(root, row.name)) !== row.size_bytes;
+  const [damaged, whole] = [rows.filter(isDamaged), rows.filter((row) => !isDamaged(row))];
+  const points = whole.map(({ name, time, verified }) => ({
+    id: name,
+    time: new Date(time),
+    verified: verified !== null,
+  }));
+  const { keep, remove } = plan(points, policy, run.now);
+  return {
+    keep: [
+      ...damaged.map(({ name }) => ({ name, reasons: ['damaged: see archiver verify'] })),
+      ...keep.map(({ id, reasons }) => ({ name: id, reasons })),
+    ],
+    remove: remove.map(({ id, reason }) => ({ name: id, reason })),
+  };
+}
+
+async function deleteGroup(
+  { catalog, configuration, signal }: Run,
+  subject: string,
+  remove: PruneReport['remove'],
+): Promise<void> {
+  const names = remove.map(({ name }) => name);
+  await catalog.change(names, { state: 'removing' }, { kind: 'prune-intended', subject, detail: { remove } });
+  for (const { name, reason } of remove) {
+    signal.throwIfAborted();
+    deleteArchive(pathOf(configuration.root, name));
+    await catalog.change([name], { state: 'removed' }, { kind: 'pruned', subject: name, detail: { reason } });
+    info(`${subject}: pruned ${name} (${reason})`, { subject, name });
+  }
+}
+
+/** What a run that was ended left half done: gone is gone, and what is still there is planned anew. */
+async function settleInterrupted({ catalog, configuration }: Run, host: string): Promise<void> {
+  for (const { name } of await catalog.list(['removing'], host)) {
+    const gone = fileSize(pathOf(configuration.root, name)) === undefined;
+    if (gone) deleteArchive(pathOf(configuration.root, name)); // its checksum files may have stayed
+    await catalog.change(
+      [name],
+      { state: gone ? 'removed' : 'present' },
+      { kind: 'prune-interrupted', subject: name, detail: { gone } },
+    );
+  }
+}
+
+/** @returns why the catalog can't be trusted with deletions, if so */
+function findDoubt(root: string, host: string, rows: ArchiveRow[]): GarnerError | undefined {
+  const onDisk = new Set(storedArchives(root, host).map(({ name }) => name));
+  const inCatalog = new Set(rows.map(({ name }) => name));
+  const unknown = [...onDisk].filter((name) => !inCatalog.has(name));
+  const missing = rows.filter(({ name, state }) => state === 'present' && !onDisk.has(name));
+  if (unknown.length === 0 && missing.length === 0) return undefined;
+  const causes = [];
+  if (unknown.length > 0)
+    causes.push(`${plural(unknown.length, 'archive')} on the disk not in it (${unknown[0]})`);
+  if (missing.length > 0)
+    causes.push(`${plural(missing.length, 'archive')} in it not on the disk (${missing[0]?.name})`);
+  return cannot('catalog', 'trust the catalog for', host, causes.join(', '), {
+    hint: 'archiver rescan rebuilds it from the archives; nothing was pruned',
+  });
+}
+
+function pathOf(root: string, name: string): string {
+  return join(root, archivePath(parseName(name) as ArchiveName, name));
+}

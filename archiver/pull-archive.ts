@@ -1,0 +1,242 @@
+// One archive on its way here: fetched, read back, verified member by member, written down, and only then removed at
+// its host. At every step a crash leaves either the source's copy or a recorded one here, and the next pull goes on.
+import { basename, join } from 'node:path';
+import { ARCHIVE_SUFFIX, type ArchiveName, groupName } from '../archive/name.ts';
+import { type Digests, readSidecars, removeTransferred, transfer } from '../archive/transfer.ts';
+import { type Verified, verifyArchive } from '../archive/verify.ts';
+import { cannot, GarnerError } from '../lib/errors.ts';
+import { info } from '../lib/log.ts';
+import { formatDuration, formatSize } from '../lib/text.ts';
+import { openFileStore } from '../stores/file.ts';
+import type { Store, StoreEntry } from '../stores/store.ts';
+import type { ArchiveRow } from './catalog/schema.ts';
+import type { HostConfiguration } from './configuration.ts';
+import { archivePath, checkSpace, fileSize } from './layout.ts';
+import { isBad, quarantine } from './quarantine.ts';
+import type { Run } from './run.ts';
+
+/** An archive that a host offers, under a name that is its own. */
+export interface Offered {
+  entry: StoreEntry;
+  /** Without `.tar`. */
+  name: string;
+  parsed: ArchiveName;
+}
+
+export interface PullHooks {
+  onBytes: (count: number) => void;
+  /** Gets what somebody should know of although the archive is safe. */
+  onWarning: (message: string, error?: unknown) => void;
+}
+
+export type Outcome =
+  | { pulled: { name: string; sizeBytes: number; sha256: string } }
+  | { skipped: { name: string; reason: string } };
+
+/**
+ * Brings one archive here, or finds that it is here.
+ * @throws what keeps it from being safe here; then the source's copy stays
+ */
+export async function pullArchive(
+  run: Run,
+  host: HostConfiguration,
+  store: Store,
+  offered: Offered,
+  hooks: PullHooks,
+): Promise<Outcome> {
+  const { catalog, configuration } = run;
+  const { entry, name, parsed } = offered;
+  const path = join(configuration.root, archivePath(parsed, name));
+  const skip = (reason: string): Outcome => ({ skipped: { name, reason } });
+
+  const known = await catalog.find(name);
+  const here = fileSize(path);
+  if (known?.state === 'removed') {
+    if (host.remove) hooks.onWarning(`${name}: pruned here, but still at its host: remove it there`);
+    return skip('was pruned here');
+  }
+  const whole = known?.state === 'present' && known.problem === null && here === known.size_bytes;
+  // each poll would read the checksum files of all that the host keeps
+  if (whole && !host.remove && entry.sizeBytes === here) return skip('is here already');
+
+  const digests = await readSidecars(store, entry.name);
+  const sha256 = digests.sha256 as string;
+  if (known?.state === 'quarantined' && known.sha256 === sha256 && known.problem !== 'checksum-mismatch') {
+    // fetching the same bytes again would find the same again
+    throw cannot(
+      'content-mismatch',
+      'pull',
+      name,
+      `it was found bad (${known.problem}) and is in quarantine`,
+      {
+        hint: 'remove it at its host once you know why; make a new backup',
+      },
+    );
+  }
+  if (known?.state === 'present' && known.sha256 !== sha256) {
+    throw cannot('store-exists', 'pull', name, 'another archive of that name is here already', {
+      hint: 'one of the two was made anew under the same name; nothing was changed',
+    });
+  }
+  if (here !== undefined) {
+    const outcome = await settleExisting(run, host, store, offered, { path, digests, known }, hooks);
+    if (outcome !== undefined) return outcome;
+  } else if (known?.state === 'present') {
+    hooks.onWarning(`${name}: it was in the catalog but not on the disk any more; it is fetched again`);
+    await catalog.change([name], { verified: null }, { kind: 'vanished', subject: name });
+  }
+
+  checkSpace(configuration.root, name, entry.sizeBytes);
+  const started = performance.now();
+  await using archives = openFileStore(configuration.root);
+  await transfer({
+    from: store,
+    fromPath: entry.name,
+    to: archives,
+    toPath: archivePath(parsed, name),
+    signal: run.signal,
+    onBytes: hooks.onBytes,
+  });
+  const row = await verifyAndRecord(run, parsed, name, path, digests, 'pulled');
+  const ms = performance.now() - started;
+  const rate = `${formatSize(Math.round((row.size_bytes / Math.max(ms, 1)) * 1000))}/s`;
+  info(
+    `${host.name}: pulled ${name}${ARCHIVE_SUFFIX}, ${formatSize(row.size_bytes)} in ${formatDuration(ms)} (${rate}), verified ${row.verified}`,
+    { host: host.name, name, sizeBytes: row.size_bytes, durationMs: Math.round(ms), verified: row.verified },
+  );
+  await removeAtSource(run, host, store, entry, hooks);
+  return { pulled: { name, sizeBytes: row.size_bytes, sha256 } };
+}
+
+/**
+ * Deals with a file that is under the archive's name already: one of an earlier run that was ended before it could
+ * write it down or remove it at its host, or one that has gone bad.
+ * @returns undefined where it was bad and is in quarantine now: the archive is to be fetched
+ */
+async function settleExisting(
+  run: Run,
+  host: HostConfiguration,
+  store: Store,
+  { entry, name, parsed }: Offered,
+  { path, digests, known }: { path: string; digests: Digests; known: ArchiveRow | undefined },
+  hooks: PullHooks,
+): Promise<Outcome | undefined> {
+  try {
+    const event = known?.state === 'present' ? undefined : 'adopted';
+    await verifyAndRecord(run, parsed, name, path, digests, event, known);
+  } catch (error) {
+    if (!(error instanceof GarnerError) || error.code !== 'checksum-mismatch') throw error;
+    hooks.onWarning(`${name}: the copy here is damaged and in quarantine now; it is fetched again`);
+    return undefined;
+  }
+  const removed = await removeAtSource(run, host, store, entry, hooks);
+  return {
+    skipped: { name, reason: removed ? 'was here already; removed at its host now' : 'is here already' },
+  };
+}
+
+/**
+ * Verifies the copy here and writes down what was found; a bad one goes to quarantine.
+ * @throws checksum-mismatch, content-mismatch, not-an-archive
+ */
+async function verifyAndRecord(
+  run: Run,
+  parsed: ArchiveName,
+  name: string,
+  path: string,
+  digests: Digests,
+  event: 'pulled' | 'adopted' | undefined,
+  known?: ArchiveRow,
+): Promise<ArchiveRow> {
+  const { catalog, signal } = run;
+  const sha256 = digests.sha256 as string;
+  const receivedAt = known?.received_at ?? new Date().toISOString();
+  const row: ArchiveRow = {
+    name,
+    host: parsed.host,
+    application: parsed.application,
+    instance: parsed.instance ?? '',
+    time: receivedAt,
+    time_source: 'received',
+    received_at: receivedAt,
+    size_bytes: fileSize(path) ?? 0,
+    sha256,
+    sha1: digests.sha1 ?? null,
+    verified: null,
+    verified_at: null,
+    problem: null,
+    state: 'present',
+    source_removed: 0,
+  };
+  let verified: Verified;
+  try {
+    verified = await verifyArchive(path, { expectedSha256: sha256, signal });
+    checkIdentity(verified, parsed, name);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (isBad(error)) await quarantine(run, row, path, error);
+    throw error;
+  }
+  Object.assign(row, { verified: verified.level, verified_at: new Date().toISOString() });
+  const made = known ?? (await plausibleTime(run, row, new Date(verified.manifest.startedAt)));
+  Object.assign(row, { time: made.time, time_source: made.time_source });
+  if (event === undefined) {
+    await catalog.change([name], { verified: row.verified, verified_at: row.verified_at, problem: null });
+  } else {
+    const detail = { sizeBytes: row.size_bytes, sha256, verified: row.verified, timeSource: row.time_source };
+    await catalog.record(row, { kind: event, subject: name, detail });
+  }
+  return row;
+}
+
+/** A host can only deliver for itself: what it says inside an archive must be what the name says. */
+export function checkIdentity(
+  { manifest }: Pick<Verified, 'manifest'>,
+  parsed: ArchiveName,
+  name: string,
+): void {
+  const inside = `${groupName(manifest.application, manifest.instance ?? undefined)}-${manifest.host}`;
+  const named = `${groupName(parsed.application, parsed.instance)}-${parsed.host}`;
+  if (inside === named) return;
+  throw cannot('content-mismatch', 'accept', name, `its manifest is of ${inside}, its name of ${named}`);
+}
+
+/** The manifest's time, where it lies between the previous archive's and now: a host's clock may be wrong, or lie. */
+export async function plausibleTime(
+  { catalog }: Pick<Run, 'catalog'>,
+  row: ArchiveRow,
+  made: Date,
+): Promise<Pick<ArchiveRow, 'time' | 'time_source'>> {
+  const time = made.toISOString();
+  const previous = await catalog.newestTime(row);
+  if (time <= row.received_at && (previous === undefined || time >= previous)) {
+    return { time, time_source: 'manifest' };
+  }
+  info(
+    `${row.name}: its time ${time} is not between the previous archive's and now; the time received counts`,
+  );
+  return { time: row.received_at, time_source: 'received' };
+}
+
+/** @returns whether it is gone; a failure is a warning, the next pull tries again */
+async function removeAtSource(
+  { catalog }: Run,
+  host: HostConfiguration,
+  store: Store,
+  { name: file }: StoreEntry,
+  hooks: PullHooks,
+): Promise<boolean> {
+  if (!host.remove) return false;
+  try {
+    await removeTransferred(store, file);
+  } catch (error) {
+    hooks.onWarning(
+      `${file} is safe here but could not be removed at its host; the next pull tries again`,
+      error,
+    );
+    return false;
+  }
+  const name = basename(file, ARCHIVE_SUFFIX);
+  await catalog.change([name], { source_removed: 1 }, { kind: 'source-removed', subject: name });
+  return true;
+}

@@ -1,0 +1,218 @@
+// One host of a pull: what it offers is looked through, and fetched one by one, oldest first. What the host says, names
+// first of all, is hostile until checked. An archive that fails leaves the others be; a host that can't be reached ends.
+import { join } from 'node:path';
+import { ARCHIVE_SUFFIX, CHECKSUMS, groupName, parseName } from '../archive/name.ts';
+import { readSidecars } from '../archive/transfer.ts';
+import { GarnerError } from '../lib/errors.ts';
+import { warn } from '../lib/log.ts';
+import { escapeControls, formatDuration, plural } from '../lib/text.ts';
+import { openStore } from '../stores/open.ts';
+import type { Store, StoreEntry } from '../stores/store.ts';
+import type { HostConfiguration } from './configuration.ts';
+import { copyHistory } from './history.ts';
+import { sweepHost } from './layout.ts';
+import { type Offered, pullArchive } from './pull-archive.ts';
+import { type Failure, type Result, type Run, tellFailure } from './run.ts';
+
+/** Checksum files are published before their archive: one that is missing this long does not come any more. */
+const CHECKSUM_WAIT_MS = 3 * 3_600_000;
+const ORPHAN_MS = 86_400_000;
+/** More warnings than anybody reads; a host can make up as many names as it likes. */
+const MAX_WARNINGS = 20;
+const MAX_SKIPPED = 10_000;
+
+export interface HostReport {
+  host: string;
+  result: Result;
+  pulled: { name: string; sizeBytes: number; sha256: string }[];
+  skipped: { name: string; reason: string }[];
+  warnings: string[];
+  /** Archives that were pruned here afterwards. */
+  pruned: string[];
+  /** The first failure; all of them are logged. */
+  error: Failure | null;
+  failures: (Failure & { name?: string })[];
+}
+
+export function emptyReport(host: string): HostReport {
+  return { host, result: 'ok', pulled: [], skipped: [], warnings: [], pruned: [], error: null, failures: [] };
+}
+
+/** Adds a warning to a host's report, and tells it. */
+export function addWarning(report: HostReport, message: string): void {
+  if (report.result === 'ok') report.result = 'warnings';
+  if (report.warnings.length > MAX_WARNINGS) return;
+  const text = report.warnings.length < MAX_WARNINGS ? escapeControls(message) : 'there are more warnings';
+  report.warnings.push(text);
+  warn(`${report.host}: ${text}`, { host: report.host });
+}
+
+/**
+ * Pulls from one host all that is new.
+ * @param dryRun looks, and neither fetches nor removes anything
+ * @param onBytes gets the size of each fetched chunk
+ * @returns what was done, and what failed
+ * @throws only where the run was ended
+ */
+export async function pullHost(
+  run: Run,
+  host: HostConfiguration,
+  dryRun: boolean,
+  onBytes: (count: number) => void,
+): Promise<HostReport> {
+  const { signal, configuration } = run;
+  const report = emptyReport(host.name);
+  const fail = (caught: unknown, name?: string): void => {
+    signal.throwIfAborted();
+    const failure = tellFailure(host.name, caught);
+    report.failures.push(name === undefined ? failure : { name, ...failure });
+    report.error ??= failure;
+    report.result = 'failed';
+  };
+  try {
+    if (!dryRun) sweepHost(configuration.root, host.name);
+    await using store = await openStore(host.url, {
+      identityFile: host.identityFile,
+      hostKeys: host.hostKeys,
+      signal,
+    });
+    const entries = await store.list('');
+    for (const offered of pick(entries, host, report)) {
+      try {
+        if (!hasChecksum(entries, offered, run.now, report)) continue;
+        if (dryRun) {
+          await addOffered(run, store, offered, report);
+          continue;
+        }
+        const outcome = await pullArchive(run, host, store, offered, {
+          onBytes,
+          onWarning: (message, error) => {
+            addWarning(report, error === undefined ? message : `${message}: ${describe(error)}`);
+          },
+        });
+        if ('pulled' in outcome) report.pulled.push(outcome.pulled);
+        else addSkipped(report, outcome.skipped.name, outcome.skipped.reason);
+      } catch (error) {
+        fail(error, offered.name);
+        if (isLost(error)) return report;
+      }
+    }
+    if (dryRun) return report;
+    if (host.remove) await sweepSource(run, store, entries, host);
+    await copyHistory(store, join(configuration.root, host.name), host.name).catch((error) => {
+      signal.throwIfAborted();
+      addWarning(report, `its history was not copied: ${describe(error)}`);
+    });
+  } catch (error) {
+    fail(error);
+  }
+  return report;
+}
+
+/** @returns the archives among what a host offers, oldest first; the rest is told in the report */
+function pick(entries: StoreEntry[], host: HostConfiguration, report: HostReport): Offered[] {
+  const offered: Offered[] = [];
+  for (const entry of entries) {
+    if (!entry.name.endsWith(ARCHIVE_SUFFIX)) continue;
+    const name = entry.name.slice(0, -ARCHIVE_SUFFIX.length);
+    const parsed = parseName(name);
+    let odd: string | undefined;
+    if (parsed === undefined) odd = "its name is not an archive's";
+    else if (parsed.host !== host.name) odd = `it is of host ${parsed.host}, not of ${host.name}`;
+    else if (entry.kind !== 'file') odd = 'it is no regular file';
+    if (odd !== undefined) {
+      addSkipped(report, name, odd);
+      addWarning(report, `${entry.name} is left out: ${odd}`);
+    } else if (!isWanted(host, parsed as Offered['parsed'])) {
+      addSkipped(report, name, 'its application is not in the configuration');
+    } else {
+      offered.push({ entry, name, parsed: parsed as Offered['parsed'] });
+    }
+  }
+  return offered.toSorted(
+    (a, b) => a.parsed.time.getTime() - b.parsed.time.getTime() || (a.name < b.name ? -1 : 1),
+  );
+}
+
+function isWanted(
+  { applications }: HostConfiguration,
+  { application, instance }: Offered['parsed'],
+): boolean {
+  if (applications === undefined) return true;
+  return applications.includes(application) || applications.includes(groupName(application, instance));
+}
+
+/** @throws checksum-missing where it was waited for long enough */
+function hasChecksum(entries: StoreEntry[], offered: Offered, now: Date, report: HostReport): boolean {
+  const { entry, name } = offered;
+  if (entries.some((other) => other.name === `${entry.name}.sha256`)) return true;
+  // a time of the future doesn't make it wait for ever
+  const ageMs = Math.abs(now.getTime() - entry.modifiedMs);
+  if (ageMs > CHECKSUM_WAIT_MS) {
+    throw new GarnerError(
+      'checksum-missing',
+      `cannot pull "${name}": it has had no checksum file for ${formatDuration(ageMs)}`,
+      { hint: 'an archive of an agent always has one; make a new backup, then remove this' },
+    );
+  }
+  addSkipped(report, name, 'it has no checksum file yet');
+  addWarning(report, `${entry.name} has no checksum file yet`);
+  return false;
+}
+
+function addSkipped(report: HostReport, name: string, reason: string): void {
+  if (report.skipped.length < MAX_SKIPPED) report.skipped.push({ name: escapeControls(name), reason });
+}
+
+/** On a dry run: what would be fetched, by the catalog and the checksum file alone. */
+async function addOffered(
+  { catalog }: Run,
+  store: Store,
+  { entry, name }: Offered,
+  report: HostReport,
+): Promise<void> {
+  const state = (await catalog.find(name))?.state;
+  if (state === 'present' || state === 'removed') {
+    addSkipped(report, name, state === 'present' ? 'is here already' : 'was pruned here');
+  } else {
+    const { sha256 } = await readSidecars(store, entry.name);
+    report.pulled.push({ name, sizeBytes: entry.sizeBytes, sha256: sha256 as string });
+  }
+}
+
+/** Removes checksum files at a host whose archive was removed there by a run that ended before it came to them. */
+async function sweepSource(
+  { catalog, now }: Run,
+  store: Store,
+  entries: StoreEntry[],
+  host: HostConfiguration,
+): Promise<void> {
+  const names = new Set(entries.map(({ name }) => name));
+  for (const { name, kind, modifiedMs } of entries) {
+    const checksum = CHECKSUMS.find((suffix) => name.endsWith(`${ARCHIVE_SUFFIX}.${suffix}`));
+    if (checksum === undefined || kind !== 'file' || now.getTime() - modifiedMs < ORPHAN_MS) continue;
+    const archive = name.slice(0, -`.${checksum}`.length);
+    const parsed = parseName(archive.slice(0, -ARCHIVE_SUFFIX.length));
+    if (names.has(archive) || parsed?.host !== host.name) continue;
+    const known = await catalog.find(archive.slice(0, -ARCHIVE_SUFFIX.length));
+    if (known?.source_removed === 1) await store.remove(name);
+  }
+}
+
+/** After these, the host's other archives would fail the same way. */
+function isLost(error: unknown): boolean {
+  return error instanceof GarnerError && ['store-connect', 'host-key', 'no-space'].includes(error.code);
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** @returns a host's result in one line */
+export function summarize({ host, result, pulled, pruned, failures, warnings }: HostReport): string {
+  const parts = [`${plural(pulled.length, 'archive')} pulled`];
+  if (pruned.length > 0) parts.push(`${pruned.length} pruned`);
+  if (warnings.length > 0) parts.push(plural(warnings.length, 'warning'));
+  if (failures.length > 0) parts.push(plural(failures.length, 'failure'));
+  return `${host}: ${result}, ${parts.join(', ')}`;
+}

@@ -1,0 +1,115 @@
+// What all commands of the archiver begin with: configuration, hosts, lock, mark and catalog, in this order.
+import { createHash } from 'node:crypto';
+import { realpathSync } from 'node:fs';
+import type { CommandContext } from '../lib/command-line.ts';
+import { asGarnerError, cannot } from '../lib/errors.ts';
+import { runSignal } from '../lib/interrupt.ts';
+import { acquireLock } from '../lib/lock.ts';
+import { log, setLogFormat } from '../lib/log.ts';
+import { CORE_SETTINGS, loadSettings, type SettingValues } from '../lib/settings.ts';
+import { type Catalog, openCatalog } from './catalog/catalog.ts';
+import {
+  type ArchiverConfiguration,
+  configurationFile,
+  type HostConfiguration,
+  readConfiguration,
+  selectHosts,
+} from './configuration.ts';
+import { checkMark } from './layout.ts';
+
+/** Options that every command has. */
+export interface CommonOptions {
+  config?: string;
+  json?: boolean;
+}
+
+export interface Setup {
+  configuration: ArchiverConfiguration;
+  /** Those that the command is about. */
+  hosts: HostConfiguration[];
+  settings: SettingValues<typeof CORE_SETTINGS>;
+}
+
+export interface Run {
+  configuration: ArchiverConfiguration;
+  catalog: Catalog;
+  signal: AbortSignal;
+  /** When the run began. */
+  now: Date;
+}
+
+/** Why something was not done, as `--json` shows it. */
+export interface Failure {
+  code: string;
+  message: string;
+  hint?: string;
+}
+
+/** Reads settings and configuration, and picks the hosts; touches nothing. */
+export function setUp(context: CommandContext, options: CommonOptions, hostNames: string[]): Setup {
+  const settings = loadSettings(CORE_SETTINGS, { known: context.known });
+  setLogFormat(settings.GARNER_LOG);
+  const configuration = readConfiguration(configurationFile(options.config));
+  return { configuration, hosts: selectHosts(configuration, hostNames), settings };
+}
+
+/**
+ * Runs what changes the archive store: alone, on a store that is there, with a catalog that is whole.
+ * One lock covers pull, prune, verify and rescan, so none of them deletes what another reads.
+ * @param what for messages: `pull`
+ * @throws locked, archive-store, catalog, and what the action throws
+ */
+export async function withStore<T>(setup: Setup, what: string, action: (run: Run) => Promise<T>): Promise<T> {
+  const { configuration, settings } = setup;
+  using running = runSignal(what, settings.GARNER_TIMEOUT);
+  checkMark(configuration.root);
+  using _lock = lockStore(setup);
+  await using catalog = openCatalog(configuration.catalog);
+  return await action({ configuration, catalog, signal: running.signal, now: new Date() });
+}
+
+/** @throws locked */
+export function lockStore({ configuration, settings }: Setup): Disposable {
+  const id = createHash('sha256').update(realpathSync(configuration.root)).digest('hex').slice(0, 12);
+  return acquireLock(settings.GARNER_RUN_DIR, `archiver-${id}`);
+}
+
+/** Tells of a failure that doesn't end the run, and makes what `--json` shows of it. */
+export function tellFailure(subject: string, caught: unknown, level: 'warn' | 'error' = 'error'): Failure {
+  const { code, message, hint } = asGarnerError(caught);
+  log(level, `${subject}: ${message}${hint === undefined ? '' : ` (hint: ${hint})`}`, { subject, code });
+  return { code, message, ...(hint !== undefined && { hint }) };
+}
+
+/** The results of a run, from good to bad. */
+export type Result = 'ok' | 'warnings' | 'failed';
+
+export function worst(results: Result[]): Result {
+  if (results.includes('failed')) return 'failed';
+  return results.includes('warnings') ? 'warnings' : 'ok';
+}
+
+/** Refuses to go on where a clock can't be right: what is deleted, and when things were received, hangs on it. */
+export async function checkClock({ catalog, now }: Run): Promise<void> {
+  const last = await catalog.lastReceived();
+  if (last === undefined) return;
+  const since = now.getTime() - new Date(last).getTime();
+  const refuse = (cause: string, hint: string): Error =>
+    cannot('prune-refused', 'prune at', now.toISOString(), cause, { hint: `set the clock right; ${hint}` });
+  if (since < -CLOCK_SLACK_MS) {
+    throw refuse(
+      `the newest archive was received at ${last}, later than now`,
+      'if it is right now, archiver rescan brings times of the future back',
+    );
+  }
+  if (since > YEAR_MS) {
+    throw refuse(
+      `nothing was received since ${last}`,
+      'if it is right, it goes on once something was received',
+    );
+  }
+}
+
+/** A clock that is being adjusted goes back by less. */
+const CLOCK_SLACK_MS = 60_000;
+const YEAR_MS = 366 * 86_400_000;
