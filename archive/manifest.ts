@@ -29,7 +29,9 @@ const memberSchema = z.object({
       tables: z.record(z.string().max(1024), count),
     })
     .optional(),
-  tree: z.object({ root: shortText, fileCount: count }).optional(),
+  tree: z
+    .object({ root: shortText, fileCount: count, includes: z.array(shortText).max(10_000).optional() })
+    .optional(),
 });
 
 const manifestSchema = z.object({

@@ -80,7 +80,11 @@ export async function removeTransferred(store: Store, path: string): Promise<voi
   for (const checksum of CHECKSUMS) await store.remove(`${path}.${checksum}`);
 }
 
-async function readSidecars(store: Store, path: string): Promise<Digests> {
+/**
+ * Reads an archive's checksum files in a store.
+ * @throws checksum-missing where there is no sha256, or one is malformed
+ */
+export async function readSidecars(store: Store, path: string): Promise<Digests> {
   const digests: Digests = {};
   for (const checksum of CHECKSUMS) {
     const content = await readSmallFile(store, `${path}.${checksum}`);

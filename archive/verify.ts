@@ -16,17 +16,17 @@ export interface Verified {
 /**
  * Verifies a local archive as far as it can be: to `content`, or to `digest` where members are encrypted and no identity
  * is given.
- * @param expectedSha256 of the whole file, from its checksum file or the catalog
+ * @param expectedSha256 of the whole file, from its checksum file or the catalog; undefined: only the members are verified
  * @throws checksum-mismatch, not-an-archive, content-mismatch
  */
 export async function verifyArchive(
   file: string,
-  options: DecodeOptions & { expectedSha256: string },
+  options: DecodeOptions & { expectedSha256: string | undefined },
 ): Promise<Verified> {
   using archive = openArchive(file);
   const { fd, sizeBytes, manifest } = archive;
   const { sha256 } = await digestFile(fd, sizeBytes, ['sha256'], () => options.signal.throwIfAborted());
-  if (sha256 !== options.expectedSha256) {
+  if (options.expectedSha256 !== undefined && sha256 !== options.expectedSha256) {
     throw cannot(
       'checksum-mismatch',
       'verify',
@@ -48,7 +48,7 @@ export async function verifyArchive(
       await verifyMember(archive, member, options);
     }
   }
-  return { level, sha256, sizeBytes, manifest };
+  return { level, sha256: sha256 as string, sizeBytes, manifest };
 }
 
 async function verifyMember(archive: ArchiveReader, member: Member, options: DecodeOptions): Promise<void> {

@@ -42,7 +42,11 @@ async function listTables(connection: MysqlConnection, signal: AbortSignal): Pro
  * An account that may not see a table gets a dump without it, with exit 0 and the trailer. So the account must hold
  * SELECT on the whole database; what it lacks besides is a warning.
  */
-async function checkRights(connection: MysqlConnection, signal: AbortSignal): Promise<DumpFacts['warnings']> {
+async function checkRights(
+  connection: MysqlConnection,
+  expectedTables: readonly string[],
+  signal: AbortSignal,
+): Promise<DumpFacts['warnings']> {
   const held = new Set<string>();
   const seen: string[] = [];
   for (const [grant = ''] of await query(connection, 'SHOW GRANTS', signal)) {
@@ -59,17 +63,15 @@ async function checkRights(connection: MysqlConnection, signal: AbortSignal): Pr
   }
   const has = (privilege: string): boolean => held.has(privilege) || held.has('ALL PRIVILEGES');
   if (!has('SELECT')) {
-    const only =
-      seen.length > 0 ? `it may read only ${seen.slice(0, 20).join(', ')}` : 'it has no SELECT on it';
-    throw cannot(
-      'database-rights',
-      'dump database',
-      describeConnection(connection),
-      `the account may not read the whole database: ${only}`,
-      {
-        hint: `GRANT SELECT, LOCK TABLES, SHOW VIEW, TRIGGER, EVENT ON \`${connection.database}\`.* TO the account; tables it can't see would be missing without a word`,
-      },
-    );
+    const visible = new Set((await listTables(connection, signal)).map(({ name }) => name));
+    const hidden = expectedTables.filter((table) => !visible.has(table) || !seen.includes(table));
+    const cause =
+      hidden.length > 0
+        ? `the account may not read ${hidden.slice(0, 20).join(', ')}`
+        : `the account may not read the whole database, only ${seen.slice(0, 20).join(', ') || 'nothing'}`;
+    throw cannot('database-rights', 'dump database', describeConnection(connection), cause, {
+      hint: `GRANT SELECT, LOCK TABLES, SHOW VIEW, TRIGGER, EVENT ON \`${connection.database}\`.* TO the account: what it can't see would be missing without a word`,
+    });
   }
   return ['TRIGGER', 'EVENT', 'SHOW VIEW']
     .filter((privilege) => !has(privilege))
@@ -189,7 +191,7 @@ const engine: Engine<MysqlConnection> = {
 
   async dump(connection, { encode, signal, expectedTables, clientOptions }) {
     const [[serverVersion = ''] = []] = await query(connection, 'SELECT VERSION()', signal);
-    const warnings = await checkRights(connection, signal);
+    const warnings = await checkRights(connection, expectedTables, signal);
     const tables = await listTables(connection, signal);
     const unsafe = tables.filter(
       ({ isBaseTable, storageEngine }) => isBaseTable && !SNAPSHOT_ENGINES.has(storageEngine),
@@ -218,7 +220,7 @@ const engine: Engine<MysqlConnection> = {
     await fed;
     await storing.ended;
     const expected = tables.filter(({ isBaseTable }) => isBaseTable).map(({ name }) => name);
-    checkWhole(connection, ended as Ended, scanner, [...expected, ...expectedTables]);
+    checkWhole(connection, ended as Ended, scanner, expected);
     return {
       serverVersion,
       tables: Object.fromEntries(scanner.tables),

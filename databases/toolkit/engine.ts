@@ -23,7 +23,7 @@ export interface DumpContext {
   signal: AbortSignal;
   /** Makes the path of a scratch file in the work directory; what is left there is swept. */
   scratchPath: (name: string) => string;
-  /** Tables that must be there, where the application knows them. */
+  /** Tables that the application has, where it knows them: to name those that the account can't see. */
   expectedTables: readonly string[];
   /** More options for the client, from MYSQLDUMP_PARAMS. */
   clientOptions: readonly string[];

@@ -1,0 +1,27 @@
+// Any directories, for what has no database and no agent of its own.
+import { GarnerError } from '../lib/errors.ts';
+import { paths } from '../lib/settings.ts';
+import { defineAgent } from './toolkit/define-agent.ts';
+import { uniqueNames } from './toolkit/sources.ts';
+
+export default defineAgent({
+  application: 'directories',
+  title: 'Directories',
+  settings: {
+    DIRECTORIES: { parse: paths, describe: 'the directories to back up: /a:/b' },
+  },
+
+  version: () => '1',
+  databases: () => [],
+
+  trees({ settings, view }) {
+    const roots = settings.DIRECTORIES ?? [];
+    if (roots.length === 0) {
+      throw new GarnerError('configuration', 'cannot back up directories: DIRECTORIES is not set', {
+        hint: 'DIRECTORIES=/srv/data:/home/www',
+      });
+    }
+    const names = uniqueNames(roots.map((root) => root.slice(1).replaceAll('/', '_') || 'root'));
+    return roots.map((root, index) => ({ name: names[index] as string, root: view.resolve(root) }));
+  },
+});

@@ -1,0 +1,164 @@
+// One backup: lock, version, databases, files, manifest, publish. Databases come first: a file that a row does not name
+// yet is harmless, a row whose file is missing is not.
+import { readdirSync, rmSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { encodedName, encodingNames, startEncoding } from '../../archive/encode.ts';
+import type { Manifest, Warning } from '../../archive/manifest.ts';
+import { ARCHIVE_SUFFIX, groupName, parseName } from '../../archive/name.ts';
+import { type ArchiveWriter, type PublishedArchive, startArchive } from '../../archive/write.ts';
+import type { DatabaseSource } from '../../databases/toolkit/engine.ts';
+import { loadEngine } from '../../databases/toolkit/engines.ts';
+import { parseClientOptions } from '../../databases/toolkit/mysql-client.ts';
+import { garnerVersion } from '../../lib/command-line.ts';
+import { partPath, sweepParts } from '../../lib/durable.ts';
+import { causeText, GarnerError } from '../../lib/errors.ts';
+import { acquireLock } from '../../lib/lock.ts';
+import { info, warn } from '../../lib/log.ts';
+import { startProgress } from '../../lib/progress.ts';
+import { formatDuration, formatSize, plural } from '../../lib/text.ts';
+import { openWorkDir } from '../../lib/work-dir.ts';
+import type { AgentContext, AgentDefinition } from './define-agent.ts';
+import { databasesOf } from './sources.ts';
+import { type StoreContext, storeTree } from './store-tree.ts';
+
+/** How long a checksum file may lie without its archive before it is swept. */
+const ORPHAN_MS = 86_400_000;
+
+/**
+ * Backs up one application.
+ * @returns the published archive; its manifest carries the warnings
+ * @throws locked, and whatever made the run fail: then nothing of it is left in the work directory
+ */
+export async function backUp(
+  agent: AgentDefinition,
+  instance: string | undefined,
+  context: AgentContext,
+): Promise<PublishedArchive> {
+  const { settings, signal } = context;
+  const started = Date.now();
+  const group = groupName(agent.application, instance);
+  using _lock = acquireLock(settings.GARNER_RUN_DIR, `agent-${group}`);
+  const workDir = await openWorkDir(settings.GARNER_WORK_DIR, settings.GARNER_GROUP, signal);
+  sweep(workDir.path, group);
+
+  const warnings: Warning[] = [];
+  const warnAbout = (warning: Warning): void => {
+    warnings.push(warning);
+    warn(warning.message);
+  };
+  const clientOptions = parseClientOptions(settings.MYSQLDUMP_PARAMS);
+  const databases = await databasesOf(agent, context);
+  const trees = await agent.trees(context);
+  const version = await probeVersion(agent, context, warnAbout);
+  info(
+    `${agent.title} ${version}: ${plural(databases.length, 'database')}, ${plural(trees.length, 'file tree')}`,
+  );
+
+  const identity = { application: agent.application, instance, host: settings.GARNER_HOST };
+  const tool: Manifest['tool'] = { name: 'garner', version: garnerVersion() };
+  using writer = await startArchive(workDir, identity, version, tool, settings.GARNER_CHECKSUMS);
+  const progress = startProgress(group);
+  const storing: StoreContext & { clientOptions: string[] } = {
+    encoding: { recipients: settings.GARNER_AGE_RECIPIENTS ?? [] },
+    signal,
+    notThese: [workDir.path],
+    scratchPath: (name) => partPath(join(workDir.path, `${writer.name}.${name}`)),
+    onBytes: progress.add,
+    clientOptions,
+  };
+  try {
+    for (const database of databases) {
+      for (const warning of await storeDatabase(writer, database, storing)) warnAbout(warning);
+    }
+    for (const tree of trees) {
+      for (const warning of await storeTree(writer, tree, storing)) warnAbout(warning);
+      info(`files ${tree.root}: stored`);
+    }
+    signal.throwIfAborted();
+    const archive = await writer.publish(warnings);
+    info(`${archive.path}: ${formatSize(archive.sizeBytes)} in ${formatDuration(Date.now() - started)}`);
+    return archive;
+  } catch (error) {
+    // what a signal or the time limit has ended looks like a failure of whatever was running
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    progress.done();
+  }
+}
+
+async function storeDatabase(
+  writer: ArchiveWriter,
+  source: DatabaseSource,
+  { encoding, signal, scratchPath, onBytes, clientOptions }: StoreContext & { clientOptions: string[] },
+): Promise<Warning[]> {
+  const engine = await loadEngine(source.engine);
+  const member = writer.begin(encodedName(`${source.name}.${engine.dumpSuffix}`, encoding), 'database');
+  const facts = await engine.dump(source.connection, {
+    encode: (commands, stdin) =>
+      startEncoding(
+        commands,
+        (chunk) => {
+          member.write(chunk);
+          onBytes(chunk.length);
+        },
+        { stdin, encoding, signal },
+      ),
+    signal,
+    scratchPath,
+    expectedTables: source.expectedTables ?? [],
+    clientOptions,
+  });
+  member.end({
+    uncompressedSizeBytes: facts.uncompressedSizeBytes,
+    encoding: encodingNames(encoding),
+    database: {
+      engine: engine.name,
+      serverVersion: facts.serverVersion,
+      name: engine.databaseName(source.connection),
+      tables: facts.tables,
+    },
+  });
+  const rows = Object.values(facts.tables).reduce((sum, count) => sum + count, 0);
+  info(
+    `database ${engine.describe(source.connection)}: ${plural(Object.keys(facts.tables).length, 'table')}, ${plural(rows, 'row')}, ${formatSize(facts.uncompressedSizeBytes)}`,
+  );
+  return facts.warnings;
+}
+
+/** A version that can't be told is no reason to have no backup. */
+async function probeVersion(
+  agent: AgentDefinition,
+  context: AgentContext,
+  warnAbout: (warning: Warning) => void,
+): Promise<string> {
+  let cause: string;
+  try {
+    const version = (await agent.version(context)).trim();
+    if (/^[\x21-\x7e]{1,100}$/.test(version)) return version;
+    cause = 'what was found is no version';
+  } catch (error) {
+    context.signal.throwIfAborted();
+    if (error instanceof GarnerError && error.exitCode > 128) throw error;
+    cause = causeText(error);
+  }
+  warnAbout({ code: 'version-unknown', message: `the version of ${agent.title} is unknown: ${cause}` });
+  return 'unknown';
+}
+
+/** Removes what ended runs of this application have left; the lock says that none is alive. */
+function sweep(directory: string, group: string): void {
+  const mine = (file: string): boolean => file.startsWith(`${group}-`);
+  for (const name of sweepParts(directory, mine)) info(`removed ${name}, left by a run that was cut off`);
+  for (const file of readdirSync(directory)) {
+    const archive = file.replace(/\.sha(256|1)$/, '');
+    if (archive === file || !archive.endsWith(ARCHIVE_SUFFIX) || !mine(file)) continue;
+    if (parseName(basename(archive, ARCHIVE_SUFFIX)) === undefined) continue;
+    const orphan = statSync(join(directory, archive), { throwIfNoEntry: false }) === undefined;
+    const stat = statSync(join(directory, file), { throwIfNoEntry: false });
+    if (orphan && stat !== undefined && Date.now() - stat.mtimeMs > ORPHAN_MS) {
+      rmSync(join(directory, file), { force: true });
+      info(`removed ${file}, whose archive is gone`);
+    }
+  }
+}

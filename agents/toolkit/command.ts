@@ -1,0 +1,190 @@
+// The command line that every agent has: backup, describe, restore.
+import type { Command } from 'commander';
+import { checkApplication, groupName } from '../../archive/name.ts';
+import { type CommandMain, declareProgram, runProgram } from '../../lib/command-line.ts';
+import { asGarnerError, cannot, EXIT, GarnerError } from '../../lib/errors.ts';
+import { runSignal } from '../../lib/interrupt.ts';
+import { setLogFormat } from '../../lib/log.ts';
+import { redact } from '../../lib/redact.ts';
+import { CORE_SETTINGS, loadSettings, path } from '../../lib/settings.ts';
+import { escapeControls } from '../../lib/text.ts';
+import type { AgentContext, AgentDefinition } from './define-agent.ts';
+import { hostView } from './host-view.ts';
+
+interface CommonOptions {
+  instance?: string;
+  config?: string;
+  workDir?: string;
+  json?: boolean;
+}
+
+interface RestoreCommandOptions extends CommonOptions {
+  only?: string;
+  to?: string;
+  dryRun?: boolean;
+  force?: boolean;
+}
+
+function withCommonOptions(command: Command): Command {
+  return command
+    .option('--instance <name>', 'which of several on this host; its file is agent-<application>.<name>.env')
+    .option('--config <file>', "read this file in place of the agent's own in the configuration directory")
+    .option('--work-dir <dir>', 'where archives are made (GARNER_WORK_DIR)')
+    .option('--json', 'print one JSON object on stdout');
+}
+
+/** @returns the main function of `agent-<application>` */
+export function agentMain(agent: AgentDefinition): CommandMain {
+  return async (args, { known }) => {
+    const name = `agent-${agent.application}`;
+    const program = declareProgram(
+      name,
+      `Backs up ${agent.title}: its databases, files and version, into one checksummed archive.`,
+      `${name}\n${name} describe\n${name} restore /var/lib/garner/work/<archive>.tar --to /tmp/look`,
+    );
+
+    const prepare = (options: CommonOptions): AgentContext & Disposable => {
+      checkApplication(agent.application, options.instance);
+      const settings = loadSettings(
+        { ...CORE_SETTINGS, ...agent.settings },
+        {
+          known,
+          options: { GARNER_WORK_DIR: options.workDir },
+          fileOf: `agent-${groupName(agent.application, options.instance)}`,
+          configFile: options.config,
+        },
+      );
+      setLogFormat(settings.GARNER_LOG);
+      const run = runSignal(name, settings.GARNER_TIMEOUT);
+      return {
+        settings,
+        view: hostView(),
+        signal: run.signal,
+        [Symbol.dispose]: () => run[Symbol.dispose](),
+      };
+    };
+
+    withCommonOptions(
+      program
+        .command('backup', { isDefault: true })
+        .description('make an archive (what happens without a command)'),
+    )
+      .helpOption('--help', 'print this help')
+      .action(async (options: CommonOptions) => {
+        process.exitCode = await backupAction(agent, options, prepare);
+      });
+
+    withCommonOptions(
+      program.command('describe').description('show what an archive would hold, without secrets'),
+    ).action(async (options: CommonOptions) => {
+      using context = prepare(options);
+      const { describeAgent, formatDescription } = await import('./describe.ts');
+      const description = await describeAgent(agent, options.instance, context);
+      printOut(options.json ? `${JSON.stringify(description)}\n` : formatDescription(description));
+    });
+
+    withCommonOptions(
+      program
+        .command('restore')
+        .description('put an archive back')
+        .argument('<archive>', 'the file that ends in .tar'),
+    )
+      .option('--only <part>', '`database` or `files`')
+      .option('--to <dir>', 'put everything into this directory; nothing outside it is touched')
+      .option('--dry-run', 'verify, and say what would be done')
+      .option('--force', 'replace what is there, after putting it aside')
+      .action(async (archive: string, options: RestoreCommandOptions) => {
+        process.exitCode = await restoreAction(agent, archive, options, prepare);
+      });
+
+    return runProgram(program, args);
+  };
+}
+
+function printOut(text: string): void {
+  process.stdout.write(redact(text));
+}
+
+type Prepare = (options: CommonOptions) => AgentContext & Disposable;
+
+async function backupAction(
+  agent: AgentDefinition,
+  options: CommonOptions,
+  prepare: Prepare,
+): Promise<number> {
+  const startedAt = new Date();
+  let host: string | null = null;
+  try {
+    using context = prepare(options);
+    host = context.settings.GARNER_HOST;
+    const { backUp } = await import('./backup.ts');
+    const { path: file, sizeBytes, digests, manifest } = await backUp(agent, options.instance, context);
+    const warned = manifest.warnings.length > 0;
+    if (options.json) {
+      const { application, instance, version, finishedAt, members, warnings } = manifest;
+      const { sha256, sha1 = null } = digests;
+      const result = warned ? 'warnings' : 'ok';
+      const times = { startedAt: manifest.startedAt, finishedAt };
+      printOut(
+        `${JSON.stringify({ result, archive: file, sizeBytes, sha256, sha1, application, instance, host, version, ...times, members, warnings, error: null })}\n`,
+      );
+    } else {
+      printOut(`${file}\n`);
+    }
+    return warned ? EXIT.warnings.code : EXIT.ok.code;
+  } catch (caught) {
+    const error = asGarnerError(caught);
+    if (options.json) {
+      const { code, message, hint = null } = error;
+      const result = code === 'locked' ? 'locked' : 'failed';
+      const nothing = { archive: null, sizeBytes: null, sha256: null, sha1: null };
+      const identity = {
+        application: agent.application,
+        instance: options.instance ?? null,
+        host,
+        version: null,
+      };
+      const times = { startedAt: startedAt.toISOString(), finishedAt: new Date().toISOString() };
+      printOut(
+        `${JSON.stringify({ result, ...nothing, ...identity, ...times, members: [], warnings: [], error: { code, message, hint } })}\n`,
+      );
+    }
+    throw error;
+  }
+}
+
+async function restoreAction(
+  agent: AgentDefinition,
+  archive: string,
+  options: RestoreCommandOptions,
+  prepare: Prepare,
+): Promise<number> {
+  const { only } = options;
+  if (only !== undefined && only !== 'database' && only !== 'files') {
+    throw cannot('usage', 'restore only', only, 'it is neither `database` nor `files`');
+  }
+  if (/^[a-z][a-z0-9+]*:\/\//.test(archive)) {
+    throw new GarnerError(
+      'usage',
+      `cannot restore "${escapeControls(archive.replace(/\/\/[^@/]*@/, '//'))}": it is a URL`,
+      {
+        hint: 'give the path of a local archive; a database goes into GARNER_RESTORE_DATABASE_URL',
+      },
+    );
+  }
+  using context = prepare(options);
+  const { restore } = await import('./restore.ts');
+  const { dryRun = false, force = false, to } = options;
+  const { complete, nextSteps } = await restore(
+    agent,
+    options.instance,
+    path(archive),
+    { only, to: to === undefined ? undefined : path(to), dryRun, force },
+    context,
+  );
+  if (options.json)
+    printOut(`${JSON.stringify({ result: complete ? 'ok' : 'warnings', dryRun, nextSteps })}\n`);
+  else if (nextSteps.length > 0)
+    printOut(`Next, in ${agent.title}:\n${nextSteps.map((step) => `  ${step}\n`).join('')}`);
+  return complete ? EXIT.ok.code : EXIT.warnings.code;
+}

@@ -1,0 +1,51 @@
+// The application's own configuration, read as it is on this host. While an archive is restored, files that it brings
+// are seen in place of those that will be replaced.
+import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { cannot } from '../../lib/errors.ts';
+
+/** A configuration file larger than this is none. */
+const MAX_TEXT_BYTES = 16 << 20;
+
+/** A directory that will stand at `root` after the restore. */
+export interface Overlay {
+  root: string;
+  staged: string;
+}
+
+export interface HostView {
+  /** @throws application-configuration where the file is missing, unreadable or absurdly large */
+  readText(path: string): string;
+  exists(path: string): boolean;
+  /** @returns the path without links; as given where it doesn't exist */
+  resolve(path: string): string;
+}
+
+export function hostView(overlays: readonly Overlay[] = []): HostView {
+  const resolve = (path: string): string => (existsSync(path) ? realpathSync(path) : path);
+  const locate = (path: string): string => {
+    for (const candidate of [path, resolve(path)]) {
+      for (const { root, staged } of overlays) {
+        const below = relative(root, candidate);
+        if (below.startsWith('..')) continue;
+        const inArchive = join(staged, below);
+        if (existsSync(inArchive)) return inArchive;
+      }
+    }
+    return path;
+  };
+  return {
+    resolve,
+    exists: (path) => existsSync(locate(path)),
+    readText(path) {
+      const real = locate(path);
+      try {
+        const { size } = statSync(real);
+        if (size > MAX_TEXT_BYTES) throw new Error(`it has ${size} bytes`);
+        return readFileSync(real, 'utf8').replace(/^\uFEFF/, '');
+      } catch (error) {
+        throw cannot('application-configuration', 'read configuration', path, error);
+      }
+    },
+  };
+}

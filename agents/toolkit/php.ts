@@ -1,0 +1,95 @@
+// Reads configuration that is PHP, as far as it is written literally. Nothing is ever evaluated: a value that depends on
+// anything but literals, earlier literal variables and the file's own directory is `notLiteral`.
+import { dirname } from 'node:path';
+import { Engine } from 'php-parser';
+import { cannot } from '../../lib/errors.ts';
+
+export const NOT_LITERAL = Symbol('not literal');
+export type PhpValue = string | number | boolean | null | typeof NOT_LITERAL;
+
+interface Node {
+  kind: string;
+  [key: string]: unknown;
+}
+
+/**
+ * Reads the variables that a PHP file assigns; the last assignment of each wins. One inside a condition, a loop or a
+ * function makes the variable not literal, since whether it happens is not known.
+ * @param source the file's text
+ * @param file its path: `__DIR__` and messages
+ * @param known variables that have a value before
+ * @throws application-configuration where it is no valid PHP
+ */
+export function readPhpVariables(
+  source: string,
+  file: string,
+  known: Record<string, PhpValue> = {},
+): Map<string, PhpValue> {
+  const variables = new Map<string, PhpValue>(Object.entries(known));
+  let program: Node;
+  try {
+    const engine = new Engine({ parser: { suppressErrors: false }, ast: { withPositions: false } });
+    program = engine.parseCode(source, file) as unknown as Node;
+  } catch (error) {
+    throw cannot('application-configuration', 'read configuration', file, error);
+  }
+
+  /** Everything below a statement that may or may not run. */
+  const spoil = (value: unknown): void => {
+    if (Array.isArray(value)) {
+      for (const item of value) spoil(item);
+      return;
+    }
+    if (value === null || typeof value !== 'object') return;
+    const node = value as Node;
+    const name = node.kind === 'assign' ? variableName(node.left as Node) : undefined;
+    if (name !== undefined) variables.set(name, NOT_LITERAL);
+    for (const child of Object.values(node)) spoil(child);
+  };
+
+  const evaluate = (node: Node): PhpValue => {
+    switch (node.kind) {
+      case 'string':
+      case 'nowdoc':
+        return String(node.value);
+      case 'number':
+        return Number(node.value);
+      case 'boolean':
+        return Boolean(node.value);
+      case 'nullkeyword':
+        return null;
+      case 'magic':
+        return node.value === '__DIR__' ? dirname(file) : node.value === '__FILE__' ? file : NOT_LITERAL;
+      case 'variable':
+        return variables.get(String(node.name)) ?? NOT_LITERAL;
+      case 'encapsedpart':
+        return evaluate(node.expression as Node);
+      case 'encapsed':
+        return (node.value as Node[]).map(evaluate).reduce(join, '');
+      case 'bin':
+        return node.type === '.'
+          ? join(evaluate(node.left as Node), evaluate(node.right as Node))
+          : NOT_LITERAL;
+      default:
+        return NOT_LITERAL;
+    }
+  };
+
+  for (const statement of program.children as Node[]) {
+    const expression = statement.expression as Node | undefined;
+    const name = expression?.kind === 'assign' ? variableName(expression.left as Node) : undefined;
+    if (name === undefined || expression === undefined) spoil(statement);
+    else variables.set(name, expression.operator === '=' ? evaluate(expression.right as Node) : NOT_LITERAL);
+  }
+  return variables;
+}
+
+/** @returns the name of a plain variable; `$a['b'] = …` changes `$a` in a way that isn't followed */
+function variableName(left: Node): string | undefined {
+  if (left.kind === 'variable') return typeof left.name === 'string' ? left.name : undefined;
+  return undefined;
+}
+
+function join(left: PhpValue, right: PhpValue): PhpValue {
+  return left === NOT_LITERAL || right === NOT_LITERAL ? NOT_LITERAL : `${left ?? ''}${right ?? ''}`;
+}

@@ -1,0 +1,53 @@
+// Which databases an agent means: those of the application's configuration, unless a setting names another.
+import type { DatabaseSource } from '../../databases/toolkit/engine.ts';
+import { connectionFromUrl } from '../../databases/toolkit/engines.ts';
+import { causeText, GarnerError } from '../../lib/errors.ts';
+import type { AgentContext, AgentDefinition } from './define-agent.ts';
+
+/** The member's name for a database that only a URL names. */
+export function memberName(database: string): string {
+  const name = database
+    .replace(/\.(sqlite3?|db)$/, '')
+    .replace(/[^A-Za-z0-9_-]/g, '_')
+    .slice(0, 60);
+  return /^[A-Za-z0-9_]/.test(name) ? name : `db_${name}`;
+}
+
+/**
+ * @returns the databases to back up; GARNER_DATABASE_URL replaces the application's own one
+ * @throws application-configuration with the hint to set that, where the configuration can't be read literally
+ */
+export async function databasesOf(agent: AgentDefinition, context: AgentContext): Promise<DatabaseSource[]> {
+  const url = context.settings.GARNER_DATABASE_URL;
+  if (url !== undefined) return [await sourceFromUrl(url, 'GARNER_DATABASE_URL')];
+  return agent.databases(context);
+}
+
+export async function sourceFromUrl(url: string, setting: string): Promise<DatabaseSource> {
+  const { engine, connection } = await connectionFromUrl(url, setting);
+  return { name: memberName(engine.databaseName(connection)), engine: engine.name, connection };
+}
+
+/** Makes names of members from names of databases or directories, each different. */
+export function uniqueNames(names: readonly string[]): string[] {
+  const seen = new Set<string>();
+  return names.map((raw) => {
+    const base = memberName(raw);
+    let name = base;
+    for (let n = 2; seen.has(name); n++) name = `${base}_${n}`;
+    seen.add(name);
+    return name;
+  });
+}
+
+/** An application's configuration that garner will not guess at. */
+export function notLiteral(file: string, what: string, cause?: unknown): GarnerError {
+  const because = cause === undefined ? '' : ` (${causeText(cause)})`;
+  return new GarnerError(
+    'application-configuration',
+    `cannot read ${what} from "${file}": it is not written there literally${because}`,
+    {
+      hint: 'set GARNER_DATABASE_URL to the database, e.g. mysql://user@host/name, in a file that only root can read',
+    },
+  );
+}

@@ -1,0 +1,206 @@
+// Puts one tree into the archive: GNU tar reads the files, garner says which, and every word that tar says is read.
+import { closeSync, ftruncateSync, openSync, rmSync } from 'node:fs';
+import type { Writable } from 'node:stream';
+import { type Encoding, encodedName, encodingNames, startEncoding } from '../../archive/encode.ts';
+import type { Warning } from '../../archive/manifest.ts';
+import type { ArchiveWriter, MemberWriter } from '../../archive/write.ts';
+import { createFile, writeFully } from '../../lib/durable.ts';
+import { cannot } from '../../lib/errors.ts';
+import { info } from '../../lib/log.ts';
+import { type Command, describeExit, type Ended, feed, findProgram } from '../../lib/process.ts';
+import { plural } from '../../lib/text.ts';
+import type { TreeSource } from './define-agent.ts';
+import { walkTree } from './walk.ts';
+
+/** How much of the list of paths is handed over at once. */
+const LIST_CHUNK_CHARS = 65_536;
+/** How many files a warning or an error names. */
+const NAMED_FILES = 20;
+
+export interface StoreContext {
+  encoding: Encoding;
+  signal: AbortSignal;
+  scratchPath: (name: string) => string;
+  /** Directories that are never archived: the work directory. */
+  notThese: readonly string[];
+  onBytes: (count: number) => void;
+}
+
+/** What tar said, sorted by what it means. */
+interface TarReport {
+  changed: string[];
+  vanished: string[];
+  shrunk: string[];
+  /** What isn't one of these, and so fails the run. */
+  other: string[];
+  writtenBytes: number;
+}
+
+/** File names are escaped by tar and stand before the message, so that only the end of a line tells. */
+function readTarLine(report: TarReport, line: string): void {
+  const text = line.replace(/^(\S*\/)?tar: /, '');
+  const total = /^Total bytes written: (\d+)/.exec(text);
+  if (total !== null) report.writtenBytes = Number(total[1]);
+  else if (text.endsWith(': file changed as we read it')) report.changed.push(text);
+  else if (/: (File removed before we read it|Cannot (stat|open): No such file or directory)$/.test(text))
+    report.vanished.push(text);
+  else if (/: File shrank by \d+ bytes?; padding with zeros$/.test(text)) report.shrunk.push(text);
+  else if (text !== '' && text !== 'Exiting with failure status due to previous errors')
+    report.other.push(text);
+}
+
+const names = (messages: readonly string[]): string => {
+  const shown = messages
+    .slice(0, NAMED_FILES)
+    .map((message) => message.replace(/: (file changed|File |Cannot ).*$/, ''));
+  return `${shown.join(', ')}${messages.length > NAMED_FILES ? ` and ${messages.length - NAMED_FILES} more` : ''}`;
+};
+
+function tarCommand(root: string, report: TarReport): Command {
+  return {
+    file: findProgram(['tar'], 'tar'),
+    args: [
+      '--create',
+      '--file=-',
+      `--directory=${root}`,
+      '--null',
+      '--verbatim-files-from',
+      '--no-recursion',
+      '--files-from=-',
+      '--format=posix',
+      '--pax-option=delete=atime,delete=ctime',
+      '--sparse',
+      '--quoting-style=escape',
+      '--totals',
+    ],
+    onStderrLine: (line) => readTarLine(report, line),
+  };
+}
+
+/**
+ * Stores a tree and its list of files as two members.
+ * @returns warnings about files that changed or vanished while they were read
+ * @throws file-changed where a file shrank twice, file-unreadable
+ */
+export async function storeTree(
+  writer: ArchiveWriter,
+  tree: TreeSource,
+  context: StoreContext,
+): Promise<Warning[]> {
+  const { encoding, signal } = context;
+  const listPath = context.scratchPath(`${tree.name}.list`);
+  const list = createFile(listPath);
+  rmSync(listPath); // without a name, nothing is left of it however the run ends
+  try {
+    const member = writer.begin(encodedName(`${tree.name}.tar`, encoding), 'tree');
+    let stored = await storeFiles(member, tree, list, context);
+    if (stored.report.shrunk.length > 0) {
+      info(`files of ${tree.root} shrank while they were read; reading the tree once more`);
+      member.rewind();
+      ftruncateSync(list);
+      stored = await storeFiles(member, tree, list, context);
+    }
+    const { report, fileCount, listBytes } = stored;
+    if (report.shrunk.length > 0) {
+      const cause = `files shrank while they were read, twice: ${names(report.shrunk)}`;
+      throw cannot('file-changed', 'archive', tree.root, cause);
+    }
+    member.end({
+      uncompressedSizeBytes: report.writtenBytes,
+      encoding: encodingNames(encoding),
+      tree: { root: tree.root, fileCount, ...(tree.includes && { includes: tree.includes }) },
+    });
+
+    const listMember = writer.begin(encodedName(`${tree.name}.list`, encoding), 'list');
+    const listFd = openSync(`/proc/self/fd/${list}`, 'r');
+    try {
+      await startEncoding([], (chunk) => listMember.write(chunk), { stdin: listFd, encoding, signal }).ended;
+    } finally {
+      closeSync(listFd);
+    }
+    listMember.end({ uncompressedSizeBytes: listBytes, encoding: encodingNames(encoding) });
+    return warningsOf(tree, report);
+  } finally {
+    closeSync(list);
+  }
+}
+
+interface StoredFiles {
+  report: TarReport;
+  fileCount: number;
+  listBytes: number;
+}
+
+/** Walks the tree, tells tar each path, and writes the list beside. */
+async function storeFiles(
+  member: MemberWriter,
+  tree: TreeSource,
+  list: number,
+  { encoding, signal, notThese, onBytes }: StoreContext,
+): Promise<StoredFiles> {
+  const report: TarReport = { changed: [], vanished: [], shrunk: [], other: [], writtenBytes: 0 };
+  let fileCount = 0;
+  let listBytes = 0;
+
+  function* pathsForTar(): Generator<Buffer> {
+    let paths = '';
+    let lines = '';
+    const flush = (): Buffer => {
+      const listed = Buffer.from(lines, 'latin1');
+      writeFully(list, listed);
+      listBytes += listed.length;
+      const chunk = Buffer.from(paths, 'latin1');
+      paths = lines = '';
+      return chunk;
+    };
+    for (const { path, isDirectory, sizeBytes, mtimeMs } of walkTree(tree, notThese)) {
+      paths += `${path}\0`;
+      if (!isDirectory) {
+        fileCount += 1;
+        lines += `${path}\t${sizeBytes}\t${Math.floor(mtimeMs / 1000)}\0`;
+      }
+      if (paths.length > LIST_CHUNK_CHARS) yield flush();
+    }
+    yield flush();
+  }
+
+  const storing = startEncoding(
+    [tarCommand(tree.root, report)],
+    (chunk) => {
+      member.write(chunk);
+      onBytes(chunk.length);
+    },
+    { stdin: 'pipe', encoding, signal },
+  );
+  const stdin = storing.stdin as Writable;
+  const fed = feed(stdin, pathsForTar()).catch((error) => {
+    stdin.destroy();
+    return error;
+  });
+  const [tar] = await storing.ended;
+  const walkError = await fed;
+  if (walkError !== undefined) throw walkError;
+  judge(tree, tar as Ended, report);
+  return { report, fileCount, listBytes };
+}
+
+/** Exit codes 1 and 2 of tar are fine only where each of its words is understood and harmless. */
+function judge(tree: TreeSource, tar: Ended, report: TarReport): void {
+  if (report.other.length > 0) throw cannot('file-unreadable', 'archive', tree.root, names(report.other));
+  const explained = report.changed.length + report.vanished.length + report.shrunk.length > 0;
+  if (tar.code === 0 || (explained && (tar.code === 1 || tar.code === 2))) return;
+  throw cannot('program-failed', 'archive', tree.root, `tar: ${describeExit(tar)}`);
+}
+
+function warningsOf(tree: TreeSource, { changed, vanished }: TarReport): Warning[] {
+  const warning = (code: string, messages: string[], verb: string): Warning[] =>
+    messages.length === 0
+      ? []
+      : [
+          {
+            code,
+            message: `${plural(messages.length, 'file')} of ${tree.root} ${verb} while read: ${names(messages)}`,
+          },
+        ];
+  return [...warning('file-changed', changed, 'changed'), ...warning('file-vanished', vanished, 'vanished')];
+}

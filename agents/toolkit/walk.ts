@@ -1,0 +1,77 @@
+// Walks a tree as it will be archived. Names are bytes that need not be UTF-8: they are held as latin1 strings, one
+// character per byte, and only become text for messages.
+import { lstatSync, readdirSync, statSync } from 'node:fs';
+import { cannot } from '../../lib/errors.ts';
+import type { TreeSource } from './define-agent.ts';
+
+export interface WalkEntry {
+  /** Below the root, latin1; `.` for the root itself. */
+  path: string;
+  isDirectory: boolean;
+  sizeBytes: number;
+  mtimeMs: number;
+}
+
+const bytes = (latin1: string): Buffer => Buffer.from(latin1, 'latin1');
+const latin1 = (text: string): string => Buffer.from(text).toString('latin1');
+
+/** @returns a name in latin1 form as text for people */
+export function nameText(path: string): string {
+  return bytes(path).toString('utf8');
+}
+
+/** @returns a function that tells whether a path below the root is left out */
+function excluder(patterns: readonly string[]): (path: string) => boolean {
+  if (patterns.length === 0) return () => false;
+  const alternatives = patterns.map((pattern) =>
+    pattern
+      .split('*')
+      .map((part) => RegExp.escape(latin1(part)))
+      .join('[^/]*'),
+  );
+  const expression = new RegExp(`^(?:${alternatives.join('|')})$`, 's');
+  return (path) => expression.test(path);
+}
+
+/**
+ * Lists what of a tree is archived: the root first, then each directory before what is in it, in a fixed order.
+ * Sockets are left out, applications make them anew; devices are left out too. What vanishes meanwhile is passed over.
+ * @param notThese absolute paths of directories that are never entered: the work directory itself
+ * @throws file-unreadable where a directory can't be read
+ */
+export function* walkTree(tree: TreeSource, notThese: readonly string[] = []): Generator<WalkEntry> {
+  const excluded = excluder(tree.excludes ?? []);
+  const root = latin1(tree.root);
+  const skipped = new Set(notThese.map(latin1));
+
+  function* visit(path: string): Generator<WalkEntry> {
+    const absolute = path === '.' ? root : `${root}/${path}`;
+    if (excluded(path) || skipped.has(absolute)) return;
+    const stat = lstatSync(bytes(absolute), { throwIfNoEntry: false });
+    if (stat === undefined || stat.isSocket() || stat.isBlockDevice() || stat.isCharacterDevice()) return;
+    yield {
+      path,
+      isDirectory: stat.isDirectory(),
+      sizeBytes: stat.isFile() ? stat.size : 0,
+      mtimeMs: stat.mtimeMs,
+    };
+    if (!stat.isDirectory()) return;
+    for (const name of readNames(absolute)) yield* visit(path === '.' ? name : `${path}/${name}`);
+  }
+
+  if (!statSync(bytes(root), { throwIfNoEntry: false })?.isDirectory()) {
+    throw cannot('file-unreadable', 'read directory', tree.root, 'no such directory');
+  }
+  if (tree.includes === undefined) yield* visit('.');
+  else for (const include of tree.includes) yield* visit(latin1(include));
+}
+
+function readNames(absolute: string): string[] {
+  try {
+    return readdirSync(bytes(absolute), { encoding: 'latin1' }).sort();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return []; // vanished meanwhile
+    throw cannot('file-unreadable', 'read directory', nameText(absolute), error);
+  }
+}

@@ -1,0 +1,14 @@
+// All settings of all tools, for the check that no file and no variable has a name that nobody reads.
+import type { AgentDefinition } from '../agents/toolkit/define-agent.ts';
+import { loadModule, moduleNames } from '../lib/modules.ts';
+import { CORE_SETTINGS, type SettingTable } from '../lib/settings.ts';
+import { NOTIFY_SETTINGS } from '../notifier/settings.ts';
+
+const AGENTS = new URL('../agents/', import.meta.url);
+
+export async function knownSettings(): Promise<SettingTable> {
+  const agents = await Promise.all(
+    moduleNames(AGENTS).map((name) => loadModule<AgentDefinition>(AGENTS, name)),
+  );
+  return Object.assign({}, CORE_SETTINGS, NOTIFY_SETTINGS, ...agents.map(({ settings }) => settings));
+}
