@@ -7,6 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { programEnvironment } from '../lib/process.ts';
 
+/** What is read at once. */
+const CHUNK_BYTES = 64 << 10;
+
 export interface Pipe {
   reader: Socket;
   /** For the child; close ours once it has started, else the end is never seen. */
@@ -14,8 +17,12 @@ export interface Pipe {
   closeWriteEnd(): void;
 }
 
-/** @returns undefined where none can be made (no writable temporary directory): a socket has to do then */
-export function openPipe(): Pipe | undefined {
+/**
+ * Makes a pipe that is read into one buffer again and again: a gigabyte costs no more memory than a line.
+ * @param take gets what was read, valid until `reader.resume()`; returns false to be called again only after that
+ * @returns undefined where none can be made (no writable temporary directory): a socket has to do then
+ */
+export function openPipe(take: (chunk: Buffer) => boolean): Pipe | undefined {
   let directory: string | undefined;
   try {
     directory = mkdtempSync(join(tmpdir(), 'notify-'));
@@ -24,11 +31,12 @@ export function openPipe(): Pipe | undefined {
     // without O_NONBLOCK this would wait for a writer
     const readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const writeFd = openSync(path, constants.O_WRONLY);
-    return {
-      reader: new Socket({ fd: readFd, readable: true, writable: false }),
-      writeFd,
-      closeWriteEnd: () => closeSync(writeFd),
+    const onread = {
+      buffer: Buffer.alloc(CHUNK_BYTES),
+      callback: (bytes: number, buffer: Uint8Array) => take((buffer as Buffer).subarray(0, bytes)),
     };
+    const reader = new Socket({ fd: readFd, readable: true, writable: false, onread });
+    return { reader, writeFd, closeWriteEnd: () => closeSync(writeFd) };
   } catch {
     return undefined;
   } finally {

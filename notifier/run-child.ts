@@ -51,7 +51,8 @@ export async function runChild(
   const [file, ...args] = command as [string, ...string[]];
   const startedAt = new Date();
   const started = performance.now();
-  const pipes = [openPipe(), openPipe()] as const;
+  const relays = [relay(process.stdout, output.stdout), relay(process.stderr, output.stderr)] as const;
+  const pipes = [openPipe(relays[0].take), openPipe(relays[1].take)] as const;
   let child: ChildProcess;
   try {
     child = spawn(file, args, {
@@ -65,12 +66,10 @@ export async function runChild(
   } finally {
     for (const pipe of pipes) pipe?.closeWriteEnd();
   }
-  const stdout = pipes[0]?.reader ?? (child.stdout as Socket);
-  const stderr = pipes[1]?.reader ?? (child.stderr as Socket);
-  const relayed = Promise.all([
-    relay(stdout, process.stdout, output.stdout),
-    relay(stderr, process.stderr, output.stderr),
-  ]);
+  const sources = [
+    relays[0].follow(pipes[0]?.reader, child.stdout as Socket),
+    relays[1].follow(pipes[1]?.reader, child.stderr as Socket),
+  ];
 
   let interruptedBy: NodeJS.Signals | undefined;
   let timedOut = false;
@@ -94,15 +93,14 @@ export async function runChild(
   try {
     const ended = await endOf(child, file);
     const run = { startedAt, durationMs: performance.now() - started, interruptedBy, timedOut, ...ended };
-    if (!(await drained(relayed, [stdout, stderr], () => timedOut))) {
+    if (!(await drained(sources, () => timedOut))) {
       warn(`"${file}" has ended; not waiting for what it left running and what that still writes`);
     }
     return run;
   } finally {
     clearTimeout(limit);
     for (const signal of FORWARDED) process.off(signal, forward);
-    stdout.destroy();
-    stderr.destroy();
+    for (const { socket } of sources) socket.destroy();
   }
 }
 
@@ -138,43 +136,66 @@ function startFailure(file: string, error: unknown): Pick<ChildRun, 'exitCode' |
     : { exitCode: EXIT.notExecutable.code, notStarted: causeText(error) };
 }
 
-/** Passes a stream on byte by byte, no faster than it is taken; one whose reader has gone is still read to its end. */
-function relay(from: Socket, to: Writable, seen: (chunk: Buffer) => void): Promise<void> {
+interface Source {
+  socket: Socket;
+  /** Settles when all of it has been passed on. */
+  done: Promise<void>;
+}
+
+interface Relay {
+  /** Passes a chunk on; false: wait for `resume`. */
+  take(chunk: Buffer): boolean;
+  /** Starts reading from our own pipe or, where there is none, from Node's. */
+  follow(pipe: Socket | undefined, fallback: Socket): Source;
+}
+
+/** Passes output on byte by byte, no faster than it is taken; where the reader has gone it is still read to its end. */
+function relay(to: Writable, seen: (chunk: Buffer) => void): Relay {
   let open = true;
+  let socket: Socket;
   to.on('error', () => {
     open = false;
-    from.resume();
   });
-  from.on('data', (chunk: Buffer) => {
+  const take = (chunk: Buffer): boolean => {
     seen(chunk);
-    if (!open || to.write(chunk)) return;
-    from.pause();
-    to.once('drain', () => from.resume());
-  });
-  from.on('error', () => {}); // it ends as if closed: the exit code tells
-  return new Promise((resolve) => {
-    from.once('close', () => to.write('', () => resolve()));
-  });
+    if (!open) return true;
+    to.write(chunk, () => socket.resume());
+    return false;
+  };
+  return {
+    take,
+    follow(pipe, fallback) {
+      socket = pipe ?? fallback;
+      if (pipe === undefined) {
+        socket.on('data', (chunk: Buffer) => {
+          if (!take(chunk)) socket.pause();
+        });
+      }
+      socket.on('error', () => {}); // it ends as if closed: the exit code tells
+      socket.resume();
+      return {
+        socket,
+        done: new Promise((resolve) => socket.once('close', () => to.write('', () => resolve()))),
+      };
+    },
+  };
 }
 
 /** Waits until all output is passed on; what a process left running keeps open or goes on writing is given up. */
-async function drained(
-  relayed: Promise<unknown>,
-  sources: Socket[],
-  giveUp: () => boolean,
-): Promise<boolean> {
-  const bytesRead = (): number => sources.reduce((sum, source) => sum + source.bytesRead, 0);
+async function drained(sources: Source[], giveUp: () => boolean): Promise<boolean> {
+  const relayed = Promise.all(sources.map(({ done }) => done)).then(() => true);
+  const bytesRead = (): number => sources.reduce((sum, { socket }) => sum + socket.bytesRead, 0);
   const limit = performance.now() + DRAIN_LIMIT_MS;
   for (;;) {
     const before = bytesRead();
     const { promise: grace, resolve } = Promise.withResolvers<boolean>();
     const timer = setTimeout(resolve, DRAIN_GRACE_MS, false);
-    const done = await Promise.race([relayed.then(() => true), grace]);
+    const done = await Promise.race([relayed, grace]);
     clearTimeout(timer);
     if (done) return true;
-    // a slow reader of ours is no reason to lose output that is there
-    const readerIsSlow = process.stdout.writableNeedDrain || process.stderr.writableNeedDrain;
     if (giveUp()) return false;
+    // a slow reader of ours is no reason to lose output that is there
+    const readerIsSlow = process.stdout.writableLength > 0 || process.stderr.writableLength > 0;
     if (!readerIsSlow && (bytesRead() === before || performance.now() > limit)) return false;
   }
 }
