@@ -1,0 +1,104 @@
+// A whole archiver of a test's own: a configuration, work directories of hosts, an archive store; the commands are run as
+// processes, as cron would.
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+
+const ROOT = join(import.meta.dirname, '../..');
+const RUN = `
+  const { main } = await import('${ROOT}/archiver/archiver.ts');
+  const { runCommand } = await import('${ROOT}/lib/command-line.ts');
+  const { CORE_SETTINGS } = await import('${ROOT}/lib/settings.ts');
+  await runCommand(main, process.argv.slice(1), { program: 'archiver', known: CORE_SETTINGS });
+`;
+
+export interface Ended {
+  exitCode: number | undefined;
+  stdout: string;
+  stderr: string;
+  // biome-ignore lint/suspicious/noExplicitAny: what --json printed
+  json: any;
+}
+
+export interface TestArchiver {
+  directory: string;
+  /** The archive store. */
+  root: string;
+  configFile: string;
+  /** @returns the work directory of a host, made */
+  workDir(host: string): string;
+  /** Writes archiver.yaml: `archive` and what is given. */
+  configure(rest: string): void;
+  /** Writes archiver.yaml with `file://` work directories for some hosts. */
+  configureHosts(hosts: string[], options?: { retention?: string; host?: string; top?: string }): void;
+  /** @param wrap a command that runs it: `['strace', …]` */
+  run(args: string[], options?: { env?: Record<string, string>; wrap?: string[] }): Promise<Ended>;
+  /** @returns all files of the archive store but the catalog's, relative, sorted */
+  stored(): string[];
+  /** @returns what `sqlite3` prints */
+  query(sql: string): Promise<string>;
+  remove(): void;
+}
+
+export function testArchiver(): TestArchiver {
+  const directory = mkdtempSync(join(tmpdir(), 'garner-archiver-'));
+  const root = join(directory, 'archive');
+  const configFile = join(directory, 'archiver.yaml');
+  const self: TestArchiver = {
+    directory,
+    root,
+    configFile,
+    workDir(host) {
+      const path = join(directory, 'hosts', host);
+      mkdirSync(path, { recursive: true });
+      return path;
+    },
+    configure: (rest) => writeFileSync(configFile, `archive: ${root}\n${rest}`, { mode: 0o600 }),
+    configureHosts(hosts, { retention, host = '', top = '' } = {}) {
+      const lines = hosts.map(
+        (name) => `  ${name}: {url: "file://${self.workDir(name)}"${host && `, ${host}`}}\n`,
+      );
+      self.configure(`${retention ? `retention: ${retention}\n` : ''}${top}hosts:\n${lines.join('')}`);
+    },
+    async run(args, { env = {}, wrap = [] } = {}) {
+      const command = [
+        ...wrap,
+        process.execPath,
+        '--input-type=module',
+        '-e',
+        RUN,
+        '--',
+        ...args,
+        '--config',
+        configFile,
+      ];
+      const [file, ...rest] = command as [string, ...string[]];
+      const { exitCode, signal, stdout, stderr } = await execa(file, rest, {
+        reject: false,
+        env: { GARNER_RUN_DIR: join(directory, 'run'), GARNER_CONFIG_DIR: directory, ...env },
+      });
+      const code = exitCode ?? (signal === 'SIGKILL' ? 137 : undefined);
+      let json: unknown;
+      if (args.includes('--json') && stdout.startsWith('{')) json = JSON.parse(stdout);
+      return { exitCode: code, stdout, stderr, json };
+    },
+    stored: () =>
+      existsSync(root)
+        ? readdirSync(root, { recursive: true, withFileTypes: true })
+            .filter((entry) => entry.isFile() && !entry.parentPath.endsWith('.catalog'))
+            .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
+            .sort()
+        : [],
+    query: async (sql) => (await execa('sqlite3', [join(root, '.catalog/catalog.sqlite'), sql])).stdout,
+    remove: () => rmSync(directory, { recursive: true, force: true }),
+  };
+  return self;
+}
+
+/** @returns noon, that many days ago */
+export function daysAgo(days: number): Date {
+  const time = new Date(Date.now() - days * 86_400_000);
+  time.setUTCHours(days === 0 ? 0 : 12, 0, 0, 0);
+  return time;
+}
