@@ -148,7 +148,7 @@ async function checkExisting(options: Transfer, expected: Digests, kind: string)
 async function hashThrough(
   { from, fromPath, signal, onBytes }: Pick<Transfer, 'from' | 'fromPath' | 'signal' | 'onBytes'>,
   expected: Digests,
-  onChunk: (chunk: Buffer) => void | Promise<void> = () => {},
+  onChunk: (chunk: Buffer) => Promise<void> | void = () => {},
 ): Promise<number> {
   const hashes = CHECKSUMS.filter((checksum) => expected[checksum] !== undefined).map((checksum) => ({
     checksum,

@@ -1,20 +1,12 @@
 // Archives in a directory of this host: a disk, a mounted share.
 // Nothing outside the root is read or written: no link below it is followed, only regular files are opened.
 // The root itself may be a link, it is the administrator's. Files are made 0600, directories 0700.
-import { closeSync, constants, type Dirent, fsync, mkdirSync, rmSync } from 'node:fs';
+import { closeSync, constants, type Dirent, fsync, mkdirSync, rmSync, write } from 'node:fs';
 import { type FileHandle, lstat, open, opendir, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import {
-  createFile,
-  PART_PREFIX,
-  partPath,
-  publish,
-  sweepParts,
-  syncDirectory,
-  writeFully,
-} from '../lib/durable.ts';
+import { createFile, PART_PREFIX, partPath, publish, sweepParts, syncDirectory } from '../lib/durable.ts';
 import { cannot, GarnerError, isNoSpace } from '../lib/errors.ts';
 import {
   checkStorePath,
@@ -29,6 +21,7 @@ import {
 const READ_BYTES = 1 << 20;
 // a disk may take seconds for it; other hosts' transfers go on meanwhile
 const syncFile = promisify(fsync);
+const writeSome = promisify(write);
 
 /**
  * Opens a directory as a store. It need not exist yet: then it holds nothing, and the first file makes it.
@@ -196,19 +189,24 @@ async function create(root: string, below: string): Promise<Upload> {
     throw fail('write', path, error);
   }
   let state: 'open' | 'closed' | 'published' = 'open';
+  let writing = Promise.resolve();
+  const settled = (): Promise<void> =>
+    writing.catch((error) => {
+      throw fail('write', path, error);
+    });
   const close = (): void => {
     if (state === 'open') closeSync(fd);
     if (state !== 'published') state = 'closed';
   };
   return {
-    write(chunk) {
-      try {
-        writeFully(fd, chunk);
-      } catch (error) {
-        throw fail('write', path, error);
-      }
+    async write(chunk) {
+      await settled();
+      // the disk writes this one while the next one is fetched and hashed
+      writing = writeAll(fd, chunk);
+      writing.catch(() => {}); // told by the next call
     },
     async publish() {
+      await settled();
       try {
         await syncFile(fd);
         close();
@@ -219,10 +217,18 @@ async function create(root: string, below: string): Promise<Upload> {
       }
     },
     async abort() {
+      await writing.catch(() => {});
       close();
       if (state !== 'published') rmSync(part, { force: true });
     },
   };
+}
+
+/** Writes all of a buffer; one call alone may write less. */
+async function writeAll(fd: number, data: Buffer): Promise<void> {
+  for (let offset = 0; offset < data.length; ) {
+    offset += (await writeSome(fd, data, offset)).bytesWritten;
+  }
 }
 
 async function remove(root: string, below: string): Promise<void> {

@@ -19,7 +19,8 @@ export interface StoreEntry {
 
 /** A file on its way into a store: unfinished and unseen until it is published. */
 export interface Upload {
-  write(chunk: Buffer): void | Promise<void>;
+  /** Writes on; the chunk is not the caller's to change any more. An error may be told by the next call. */
+  write(chunk: Buffer): Promise<void>;
   /**
    * Makes all that was written durable and gives the file its final name.
    * @throws store-exists where the name is taken: nothing is ever overwritten
