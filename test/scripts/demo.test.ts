@@ -1,0 +1,27 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { expect, it } from 'vitest';
+
+const demo = join(import.meta.dirname, '../../scripts/demo.ts');
+
+it('tells in one line which program is missing', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'garner-demo-'));
+  writeFileSync(join(directory, 'zstd'), '#!/bin/sh\nexit 127\n', { mode: 0o755 });
+  const { exitCode, stdout, stderr } = await execa(process.execPath, [demo], {
+    env: { PATH: `${directory}:${process.env.PATH}` },
+    reject: false,
+  });
+  rmSync(directory, { recursive: true });
+  expect(exitCode).toBe(1);
+  expect(stdout).toBe('');
+  expect(stderr.trim()).toBe(
+    'demo: zstd is missing, which archives are compressed with: apt-get install zstd',
+  );
+});
+
+it('runs from the first step to the last', async () => {
+  const { stdout } = await execa(process.execPath, [demo]);
+  expect(stdout).toMatch(/^All 8 steps held, /m);
+});
