@@ -3,6 +3,7 @@ import { Header } from 'tar';
 import { cannot } from '../lib/errors.ts';
 
 export const BLOCK_BYTES = 512;
+const MAX_NAME_LENGTH = 100;
 /** A tar ends with two empty blocks. */
 export const END_OF_ARCHIVE = Buffer.alloc(2 * BLOCK_BYTES);
 
@@ -13,17 +14,11 @@ export function paddingBytes(sizeBytes: number): number {
 
 /** @returns the header block of a regular file that belongs to root and only its owner may read */
 export function encodeHeader(name: string, sizeBytes: number, mtime: Date): Buffer {
+  if (name.length > MAX_NAME_LENGTH) throw new Error(`member name too long: ${name}`);
   const block = Buffer.alloc(BLOCK_BYTES);
-  const header = new Header({
-    path: name,
-    mode: 0o600,
-    uid: 0,
-    gid: 0,
-    size: sizeBytes,
-    mtime,
-    type: 'File',
-  });
-  if (header.encode(block)) throw new Error(`member name too long: ${name}`);
+  const data = { path: name, mode: 0o600, uid: 0, gid: 0, size: sizeBytes, mtime, type: 'File' as const };
+  // its result asks for a pax header above 8 GiB; the number is there in base 256 all the same, as GNU tar writes it
+  new Header(data).encode(block);
   return block;
 }
 

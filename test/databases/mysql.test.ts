@@ -1,0 +1,247 @@
+// The MySQL engine against a real MariaDB, through agent-mariadb: what is dumped is counted right and comes back.
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseClientOptions } from '../../databases/toolkit/mysql-client.ts';
+import { scanSqlDump } from '../../databases/toolkit/sql-scanner.ts';
+import { type MariaDb, startMariadb } from '../helpers/mariadb.ts';
+
+const AGENT = new URL('../../bin/agent-mariadb', import.meta.url).pathname;
+
+let server: MariaDb;
+let directory: string;
+
+beforeAll(async () => {
+  server = await startMariadb();
+  directory = mkdtempSync(join(tmpdir(), 'garner-mysql-'));
+});
+
+afterAll(async () => {
+  await server?.stop();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function environment(url: string): Record<string, string> {
+  return {
+    GARNER_WORK_DIR: join(directory, 'work'),
+    GARNER_RUN_DIR: join(directory, 'run'),
+    GARNER_CONFIG_DIR: join(directory, 'etc'),
+    GARNER_DATABASE_URL: url,
+  };
+}
+
+interface Backup {
+  archive: string;
+  tables: Record<string, number>;
+}
+
+async function backUp(url: string): Promise<Backup> {
+  const { stdout } = await execa(AGENT, ['--json'], { env: environment(url) });
+  const { archive, members } = JSON.parse(stdout);
+  const database = members.find(({ kind }: { kind: string }) => kind === 'database');
+  return { archive, tables: database.database.tables };
+}
+
+const dumpOf = async (database: string): Promise<string> =>
+  (
+    await execa('mariadb-dump', [
+      '--no-defaults',
+      ...['--user=root', `--socket=${server.socket}`, '--skip-dump-date', '--skip-comments'],
+      ...['--routines', '--triggers', '--events', '--hex-blob', '--order-by-primary', database],
+    ])
+  ).stdout;
+
+const countOf = async (database: string, table: string): Promise<number> =>
+  Number(await server.query(`SELECT COUNT(*) FROM \`${table.replaceAll('`', '``')}\``, database));
+
+/** Values that look like the syntax around them. */
+const HAZARDS = [
+  "it's",
+  "'",
+  "''",
+  '\\',
+  "\\'",
+  '),(',
+  "'),('",
+  ');\nINSERT INTO `other` VALUES (1);',
+  ';',
+  '\0',
+  'a\0b',
+  '\r\n',
+  '-- Dump completed on',
+  '/* x */',
+  '`',
+  '"',
+  '😀 ünï',
+  '\x1a',
+  '\b\t%_',
+];
+
+describe('rows of each table', () => {
+  it('are counted as SELECT COUNT(*) counts them, whatever the values look like', async () => {
+    const url = await server.createDatabase('hazards', 'hazards', 'secret-1');
+    const values = HAZARDS.map(
+      (text) =>
+        `(CONVERT(0x${Buffer.from(text).toString('hex')} USING utf8mb4), 0x${Buffer.from(text).toString('hex')})`,
+    );
+    await server.query(
+      `CREATE TABLE texts (id INT AUTO_INCREMENT PRIMARY KEY, t TEXT, b BLOB) CHARACTER SET utf8mb4;
+       INSERT INTO texts (t, b) VALUES ${values.join(',')};
+       CREATE TABLE \`we\`\`ird VALUES (x\` (\`a'),(\` INT);
+       INSERT INTO \`we\`\`ird VALUES (x\` VALUES (1),(2),(3);
+       CREATE TABLE empty_one (id INT);
+       CREATE TABLE other (id INT);
+       CREATE TABLE many (id INT AUTO_INCREMENT PRIMARY KEY, t VARCHAR(200));
+       INSERT INTO many (t) SELECT CONCAT('),(', seq, '''') FROM seq_1_to_50000;
+       CREATE VIEW v AS SELECT id FROM many;
+       CREATE TRIGGER t AFTER INSERT ON other FOR EACH ROW BEGIN
+INSERT INTO empty_one VALUES (1),(2);
+END`.replace('CREATE TRIGGER', 'DELIMITER //\nCREATE TRIGGER') + ' //',
+      'hazards',
+    );
+    const { tables } = await backUp(url);
+    const names = ['texts', 'we`ird VALUES (x', 'empty_one', 'other', 'many'];
+    expect(Object.keys(tables).sort()).toEqual([...names].sort());
+    for (const name of names) expect(tables[name], name).toBe(await countOf('hazards', name));
+    expect(tables.many).toBe(50_000);
+  });
+
+  it('are counted the same however the dump is cut into chunks', async () => {
+    const dump = Buffer.from(await dumpOf('hazards').then((text) => `${text}\n-- Dump completed\n`));
+    const whole = scanSqlDump();
+    whole.scan(dump);
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 70_000 }), { minLength: 1, maxLength: 40 }), (sizes) => {
+        const scanner = scanSqlDump();
+        for (let at = 0, n = 0; at < dump.length; n++) {
+          const size = sizes[n % sizes.length] as number;
+          scanner.scan(dump.subarray(at, at + size));
+          at += size;
+        }
+        expect(scanner.tables).toEqual(whole.tables);
+        expect(scanner.hasTrailer()).toBe(true);
+        expect(scanner.sizeBytes).toBe(dump.length);
+      }),
+      { numRuns: 25, verbose: 1 },
+    );
+  });
+
+  it('are counted in dumps with complete inserts, one row a statement, and REPLACE', async () => {
+    const url = await server.createDatabase('shapes', 'shapes', 'secret-2');
+    await server.query(
+      "CREATE TABLE a (`id` INT PRIMARY KEY, `x VALUES (` TEXT); INSERT INTO a VALUES (1,'),('),(2,NULL),(3,';')",
+      'shapes',
+    );
+    for (const params of [
+      '--complete-insert',
+      '--skip-extended-insert',
+      '--replace',
+      '--insert-ignore',
+      '--skip-opt --create-options',
+    ]) {
+      const { stdout } = await execa(AGENT, ['--json'], {
+        env: { ...environment(url), MYSQLDUMP_PARAMS: params },
+      });
+      expect(JSON.parse(stdout).members[1].database.tables, params).toEqual({ a: 3 });
+    }
+  });
+});
+
+describe('a round trip', () => {
+  it('brings back the same dump, into an empty database', async () => {
+    const { archive } = await backUp(`mysql://hazards:secret-1@127.0.0.1:${server.port}/hazards`);
+    await server.createDatabase('again', 'again', 'secret-3');
+    const root = `mysql://root@localhost/again?socket=${server.socket}`;
+    await execa(AGENT, ['restore', archive], {
+      env: { ...environment(root), GARNER_RESTORE_DATABASE_URL: root },
+    });
+    expect(await dumpOf('again')).toBe(await dumpOf('hazards'));
+  });
+
+  it('is refused where the database is not empty, and with --force keeps a dump of what was there', async () => {
+    const root = `mysql://root@localhost/again?socket=${server.socket}`;
+    const env = { ...environment(root), GARNER_RESTORE_DATABASE_URL: root };
+    const archive = readdirSync(join(directory, 'work'))
+      .filter((name) => name.endsWith('.tar'))
+      .map((name) => join(directory, 'work', name))
+      .at(-1) as string;
+    await server.query('CREATE TABLE of_now (id INT); INSERT INTO of_now VALUES (7)', 'again');
+    const before = await dumpOf('again');
+    const refused = await execa(AGENT, ['restore', archive], { env, reject: false });
+    expect(refused.exitCode).toBe(1);
+    expect(refused.stderr).toMatch(/cannot restore: it would replace .*again \(\d+ tables\)/);
+    expect(await dumpOf('again')).toBe(before);
+
+    const forced = await execa(AGENT, ['restore', archive, '--force'], { env });
+    const aside = /what was in it before lies in (\S+)/.exec(forced.stderr)?.[1] as string;
+    const old = await execa('zstd', ['-dc', aside]);
+    expect(old.stdout).toContain('INSERT INTO `of_now` VALUES\n(7)');
+    expect(await server.query('SHOW TABLES', 'again')).not.toContain('of_now');
+  });
+});
+
+describe('credentials', () => {
+  it('reach the server whatever characters the password has', async () => {
+    const password = `a&amp;b%40'"\\$#; \`x=[]ü\\n`;
+    await server.query(
+      `CREATE DATABASE pw; CREATE TABLE pw.t (id INT); CREATE USER pw IDENTIFIED BY '${password.replace(/['\\]/g, '\\$&')}'; GRANT ALL ON pw.* TO pw`,
+    );
+    const url = `mysql://pw:${encodeURIComponent(password).replaceAll("'", '%27')}@127.0.0.1:${server.port}/pw`;
+    expect((await backUp(url)).tables).toEqual({ t: 0 });
+  });
+
+  it("come from the client's own option files where no URL is set", async () => {
+    const home = mkdtempSync(join(directory, 'home-'));
+    writeFileSync(join(home, '.my.cnf'), `[client]\nsocket=${server.socket}\nuser=root\n`, { mode: 0o600 });
+    const { GARNER_DATABASE_URL: _, ...env } = environment('');
+    const { stdout } = await execa(AGENT, ['--json'], {
+      env: { ...env, HOME: home, MARIADB_DATABASES: 'pw,shapes' },
+    });
+    const databases = JSON.parse(stdout).members.filter(({ kind }: { kind: string }) => kind === 'database');
+    expect(databases.map(({ name }: { name: string }) => name)).toEqual(['pw.sql.zst', 'shapes.sql.zst']);
+  });
+});
+
+describe('MYSQLDUMP_PARAMS', () => {
+  it.each([
+    '--compact',
+    '--result-file=/x',
+    '-r/x',
+    '--password=x',
+    '-px',
+    '--no-data',
+    '-d',
+    '--where=1',
+    '-w1',
+    '--ignore-table=a.b',
+    '--ignore_table=a.b',
+    '--compac',
+    '--ignore-table-data=x',
+    'users',
+  ])('refuses %s', (option) => {
+    expect(() => parseClientOptions(`--quick ${option}`)).toThrow(/MYSQLDUMP_PARAMS/);
+  });
+
+  it('is split like a command line, without a shell', () => {
+    expect(parseClientOptions(`--ssl-ca='/a b/c' --comments "--y=$(id)"`)).toEqual([
+      '--ssl-ca=/a b/c',
+      '--comments',
+      '--y=$(id)',
+    ]);
+  });
+});
+
+it('warns of tables that are in no snapshot', async () => {
+  const url = await server.createDatabase('isam', 'isam', 'secret-4');
+  await server.query('CREATE TABLE old (id INT) ENGINE=MyISAM', 'isam');
+  const result = await execa(AGENT, ['--json'], { env: environment(url), reject: false });
+  expect(result.exitCode).toBe(3);
+  expect(JSON.parse(result.stdout).warnings[0].message).toContain('old (MyISAM)');
+});
+
+it('leaves no option file behind', () => {
+  expect(readdirSync(tmpdir()).filter((name) => name.startsWith('.part-garner'))).toEqual([]);
+});
