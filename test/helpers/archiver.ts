@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { createCatalog } from '../../archiver/catalog/catalog.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const RUN = `
@@ -32,6 +33,8 @@ export interface TestArchiver {
   configure(rest: string): void;
   /** Writes archiver.yaml with `file://` work directories for some hosts. */
   configureHosts(hosts: string[], options?: { retention?: string; host?: string; top?: string }): void;
+  /** Makes the archive store as `init` does, without the time that a process takes. */
+  setUp(): void;
   /** @param wrap a command that runs it: `['strace', …]` */
   run(args: string[], options?: { env?: Record<string, string>; wrap?: string[] }): Promise<Ended>;
   /** @returns all files of the archive store but the catalog's, relative, sorted */
@@ -60,6 +63,11 @@ export function testArchiver(): TestArchiver {
         (name) => `  ${name}: {url: "file://${self.workDir(name)}"${host && `, ${host}`}}\n`,
       );
       self.configure(`${retention ? `retention: ${retention}\n` : ''}${top}hosts:\n${lines.join('')}`);
+    },
+    setUp() {
+      mkdirSync(root, { mode: 0o700 });
+      writeFileSync(join(root, '.garner-archive'), '');
+      createCatalog(join(root, '.catalog/catalog.sqlite'));
     },
     async run(args, { env = {}, wrap = [] } = {}) {
       const command = [
