@@ -1,0 +1,243 @@
+// What every store promises, judged by looking at the directory it keeps its files in.
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  appendFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Store } from '../../stores/store.ts';
+
+export interface StoreUnderTest {
+  store: Store;
+  /** The store's root on this machine; emptied before each test. */
+  directory: string;
+  close(): Promise<void>;
+}
+
+export async function readAll(store: Store, path: string): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of store.read(path)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+export async function put(store: Store, path: string, ...chunks: (Buffer | string)[]): Promise<void> {
+  const upload = await store.create(path);
+  for (const chunk of chunks) await upload.write(Buffer.from(chunk));
+  await upload.publish();
+}
+
+/** @param open opens the store once; its directory exists and is empty */
+export function describeStore(kind: string, open: () => Promise<StoreUnderTest>): void {
+  describe(`the ${kind} store`, () => {
+    let under: StoreUnderTest;
+    let store: Store;
+    let root: string;
+    beforeAll(async () => {
+      under = await open();
+      store = under.store;
+      root = under.directory;
+    });
+    afterAll(() => under.close());
+    beforeEach(() => {
+      for (const name of readdirSync(root, { encoding: 'buffer' as 'utf8' })) {
+        rmSync(Buffer.concat([Buffer.from(`${root}/`), name as unknown as Buffer]), { recursive: true });
+      }
+    });
+
+    test('lists nothing where the directory does not exist', async () => {
+      expect(await store.list('')).toEqual([]);
+      expect(await store.list('host/application')).toEqual([]);
+      expect(await store.stat('host/application')).toBeUndefined();
+    });
+
+    test.each([0, 1, 261_119, 261_120, 261_121, 6_000_000])('keeps %i bytes as they are', async (size) => {
+      const data = randomBytes(size);
+      const third = Math.floor(size / 3);
+      await put(store, 'a/b/file', data.subarray(0, third), data.subarray(third));
+      const { stdout } = await execa('sha256sum', [join(root, 'a/b/file')]);
+      expect(stdout.slice(0, 64)).toBe(createHash('sha256').update(data).digest('hex'));
+      expect((await readAll(store, 'a/b/file')).equals(data)).toBe(true);
+      expect(await store.list('a/b')).toMatchObject([{ name: 'file', kind: 'file', sizeBytes: size }]);
+    });
+
+    test('makes files and directories that only their owner can use', async () => {
+      await put(store, 'a/b/file', 'x');
+      expect(lstatSync(join(root, 'a')).mode & 0o777).toBe(0o700);
+      expect(lstatSync(join(root, 'a/b')).mode & 0o777).toBe(0o700);
+      expect(lstatSync(join(root, 'a/b/file')).mode & 0o777).toBe(0o600);
+    });
+
+    test('shows an unfinished file to nobody and leaves nothing of an aborted one', async () => {
+      const upload = await store.create('a/file');
+      await upload.write(Buffer.from('half'));
+      expect(await store.list('a')).toEqual([]);
+      expect(await store.stat('a/file')).toBeUndefined();
+      await upload.abort();
+      expect(readdirSync(join(root, 'a'))).toEqual([]);
+    });
+
+    test('never overwrites a file', async () => {
+      await put(store, 'file', 'first');
+      const upload = await store.create('file');
+      await upload.write(Buffer.from('second'));
+      await expect(upload.publish()).rejects.toMatchObject({ code: 'store-exists' });
+      await upload.abort();
+      expect(readdirSync(root)).toEqual(['file']);
+      expect(String(await readAll(store, 'file'))).toBe('first');
+    });
+
+    test('does nothing when a published file is aborted', async () => {
+      const upload = await store.create('file');
+      await upload.write(Buffer.from('x'));
+      await upload.publish();
+      await upload.abort();
+      expect(readdirSync(root)).toEqual(['file']);
+    });
+
+    test('sweeps what an ended run left of the same file, and of no other', async () => {
+      const others = ['.part-file2.0123abcd', '.part-file', '.part-fil.0123abcd', '.part-file.x.0123abcd'];
+      for (const name of ['.part-file.0123abcd', ...others]) writeFileSync(join(root, name), 'left');
+      expect(await store.list('')).toEqual([]);
+      await put(store, 'file', 'x');
+      expect(readdirSync(root).sort()).toEqual([...others, 'file'].sort());
+    });
+
+    test('tells files from what is none, and keeps hostile names apart', async () => {
+      mkdirSync(join(root, 'directory'));
+      symlinkSync('/etc/passwd', join(root, 'link'));
+      symlinkSync('nowhere', join(root, 'dangling'));
+      await execa('mkfifo', [join(root, 'fifo')]);
+      const odd = ['-rf', 'new\nline', '\u001b[2J', '<img onerror=x>', 'ü', 'back\\slash', '.'.repeat(3)];
+      for (const name of odd) writeFileSync(join(root, name), 'x');
+      writeFileSync(Buffer.concat([Buffer.from(`${root}/`), Buffer.from([0x66, 0xff, 0xfe])]), 'x');
+      const kinds = Object.fromEntries((await store.list('')).map(({ name, kind }) => [name, kind]));
+      expect(kinds).toEqual({
+        directory: 'directory',
+        link: 'other',
+        dangling: 'other',
+        fifo: 'other',
+        'f\ufffd\ufffd': 'other',
+        ...Object.fromEntries(odd.map((name) => [name, 'file'])),
+      });
+      expect(await store.stat('link')).toMatchObject({ name: 'link', kind: 'other' });
+      expect(await store.stat('directory')).toMatchObject({ name: 'directory', kind: 'directory' });
+      expect(await store.stat('')).toMatchObject({ kind: 'directory' });
+    });
+
+    test('tells when a file was changed', async () => {
+      writeFileSync(join(root, 'file'), 'x');
+      utimesSync(join(root, 'file'), 1_600_000_000, 1_700_000_000);
+      expect((await store.list(''))[0]?.modifiedMs).toBe(1_700_000_000_000);
+      expect((await store.stat('file'))?.modifiedMs).toBe(1_700_000_000_000);
+    });
+
+    test.each(['link', 'link-inside', 'fifo', 'directory', 'device', 'linked/file', 'file/file'])(
+      'F49 refuses to read a %s and does not wait for it',
+      async (path) => {
+        mkdirSync(join(root, 'directory'));
+        writeFileSync(join(root, 'file'), 'x');
+        writeFileSync(join(root, 'directory/file'), 'x');
+        symlinkSync('/etc/passwd', join(root, 'link'));
+        symlinkSync('file', join(root, 'link-inside'));
+        await execa('mkfifo', [join(root, 'fifo')]);
+        if (process.getuid?.() === 0) await execa('mknod', [join(root, 'device'), 'c', '1', '5']);
+        else await execa('mkfifo', [join(root, 'device')]);
+        if (kind === 'file') symlinkSync('directory', join(root, 'linked'));
+        await expect(readAll(store, path)).rejects.toMatchObject({
+          code: expect.stringMatching(/^(io|store-not-found)$/),
+        });
+      },
+    );
+
+    test('writes through no link', async () => {
+      mkdirSync(join(root, 'elsewhere'));
+      symlinkSync('elsewhere', join(root, 'linked'));
+      await expect(store.create('linked/file')).rejects.toMatchObject({ code: 'io' });
+      symlinkSync('target', join(root, 'file'));
+      const upload = await store.create('file');
+      await expect(upload.publish()).rejects.toMatchObject({ code: 'store-exists' });
+      await upload.abort();
+      expect(readdirSync(join(root, 'elsewhere'))).toEqual([]);
+      expect(existsSync(join(root, 'target'))).toBe(false);
+    });
+
+    test.each([
+      '../x',
+      'a/../../x',
+      '/etc/passwd',
+      'a//b',
+      'a/',
+      '.',
+      'a/./b',
+      'nul\0',
+      'x'.repeat(256),
+      '\ud800',
+      '\ufffd',
+    ])('F48 refuses path %j before it touches anything', async (path) => {
+      const refused = expect.objectContaining({ code: 'usage' });
+      await expect(store.list(path)).rejects.toEqual(refused);
+      await expect(store.stat(path)).rejects.toEqual(refused);
+      await expect(readAll(store, path)).rejects.toEqual(refused);
+      await expect(store.create(path)).rejects.toEqual(refused);
+      await expect(store.remove(path)).rejects.toEqual(refused);
+      expect(readdirSync(root)).toEqual([]);
+    });
+
+    test('removes a file; one that is gone already is no error', async () => {
+      await put(store, 'a/file', 'x');
+      await put(store, 'a/other', 'x');
+      await store.remove('a/file');
+      await store.remove('a/file');
+      await store.remove('nowhere/file');
+      expect(readdirSync(join(root, 'a'))).toEqual(['other']);
+    });
+
+    test('says that a file to be read is not there', async () => {
+      await expect(readAll(store, 'file')).rejects.toMatchObject({ code: 'store-not-found' });
+      await expect(readAll(store, 'nowhere/file')).rejects.toMatchObject({ code: 'store-not-found' });
+    });
+
+    test.each([
+      ['grows', (file: string) => appendFileSync(file, 'more')],
+      ['shrinks', (file: string) => truncateSync(file, 1_000_000)],
+      ['is removed', (file: string) => rmSync(file)],
+      [
+        'is replaced by one of its size',
+        (file: string) => {
+          writeFileSync(`${file}.new`, randomBytes(6_000_000));
+          utimesSync(`${file}.new`, 1, 1);
+          renameSync(`${file}.new`, file);
+        },
+      ],
+    ])('F32 notices that a file %s while it is read', async (_, change) => {
+      writeFileSync(join(root, 'file'), randomBytes(6_000_000));
+      const chunks = store.read('file')[Symbol.asyncIterator]();
+      await chunks.next();
+      change(join(root, 'file'));
+      const rest = async (): Promise<void> => {
+        while (!(await chunks.next()).done);
+      };
+      await expect(rest()).rejects.toMatchObject({
+        code: 'io',
+        message: expect.stringMatching(/changed|ended/),
+      });
+    });
+
+    test('goes on after a reader that stopped early', async () => {
+      writeFileSync(join(root, 'file'), randomBytes(6_000_000));
+      for await (const _ of store.read('file')) break;
+      expect(await readAll(store, 'file')).toHaveLength(6_000_000);
+    });
+  });
+}
