@@ -102,6 +102,7 @@ export async function restore(
     const treePlans = options.only === 'database' ? [] : await planTrees(agent, manifest, options, context);
     if (options.to === undefined) await checkVersion(agent, manifest, options, context);
     refuseOccupiedTrees(treePlans, options);
+    if (options.to !== undefined && !options.dryRun) mkdirSync(options.to, { recursive: true, mode: 0o700 });
     if (options.dryRun) for (const { target } of treePlans) info(`would restore files to ${target.root}`);
     else {
       for (const { member, target } of treePlans)
@@ -185,8 +186,8 @@ async function planTrees(
     const { root = '', includes } = member.tree ?? {};
     if (to !== undefined) return { member, target: { root: join(resolve(to), name), includes: undefined } };
     const wanted = here.get(name) ?? root;
-    const paths = [wanted, ...(includes ?? []).map((path) => join('/', path))];
-    if (!isAbsolute(wanted) || paths.some((path) => normalize(path) !== path || path === '/')) {
+    const plain = isAbsolute(wanted) && normalize(wanted) === wanted && wanted !== '/';
+    if (!plain || includes?.some((path) => join('/', path) !== `/${path}` || path === '')) {
       throw cannot('not-an-archive', 'restore files to', wanted, 'the manifest names no plain absolute path');
     }
     return { member, target: { root: wanted, includes } };
@@ -341,7 +342,6 @@ async function writeDump(
   file: string,
   decoding: DecodeOptions,
 ): Promise<void> {
-  mkdirSync(join(file, '..'), { recursive: true });
   const part = partPath(file);
   const fd = createFile(part);
   try {
@@ -380,6 +380,7 @@ async function dumpAside(
       signal,
       scratchPath: (suffix) => partPath(`${file}.${suffix}`),
       expectedTables: [],
+      derivedTables: [],
       clientOptions: [],
     });
     fsyncSync(fd);

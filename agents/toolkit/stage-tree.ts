@@ -74,7 +74,7 @@ export async function stageTree(
   options: DecodeOptions,
 ): Promise<StagedTree> {
   const beside = besideOf(target);
-  mkdirSync(beside, { recursive: true });
+  mkdirSync(beside, { recursive: true, mode: 0o755 });
   const holder = mkdtempSync(join(beside, '.garner-restore-'));
   const directory = join(holder, 'tree');
   mkdirSync(directory, { mode: 0o755 });
@@ -139,7 +139,11 @@ function standsThere(path: string, target: string): boolean {
   );
 }
 
+/** A name may itself be a link, so that `name/..` can be anywhere: `..` is only followed at the start of a target. */
 function leadsOut(path: string, target: string, top: string, root: string): boolean {
+  const parts = target.split('/').filter((part) => part !== '' && part !== '.');
+  const first = parts.findIndex((part) => part !== '..');
+  if (first !== -1 && parts.includes('..', first)) return true;
   const wanted = target.startsWith('/')
     ? resolve(top, relative(Buffer.from(root).toString('latin1'), target))
     : resolve(dirname(path), target);
