@@ -47,7 +47,7 @@ export async function backUp(
     warn(warning.message);
   };
   const clientOptions = parseClientOptions(settings.MYSQLDUMP_PARAMS);
-  const databases = await databasesOf(agent, context);
+  const databases = (await databasesOf(agent, context)).filter(({ absent }) => !absent);
   const trees = await agent.trees(context);
   const version = await probeVersion(agent, context, warnAbout);
   info(
@@ -61,7 +61,7 @@ export async function backUp(
   const storing: StoreContext & { clientOptions: string[] } = {
     encoding: { recipients: settings.GARNER_AGE_RECIPIENTS ?? [] },
     signal,
-    notThese: [workDir.path],
+    notThese: [context.view.resolve(workDir.path)],
     scratchPath: (name) => partPath(join(workDir.path, `${writer.name}.${name}`)),
     onBytes: progress.add,
     clientOptions,
@@ -107,6 +107,7 @@ async function storeDatabase(
     signal,
     scratchPath,
     expectedTables: source.expectedTables ?? [],
+    derivedTables: source.derivedTables ?? [],
     clientOptions,
   });
   member.end({

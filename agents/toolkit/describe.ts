@@ -43,7 +43,8 @@ export async function describeAgent(
     version = `unknown (${causeText(error)})`;
   }
   const databases: Description['databases'] = [];
-  for (const { name, engine: engineName, connection } of await databasesOf(agent, context)) {
+  for (const { name, engine: engineName, connection, absent } of await databasesOf(agent, context)) {
+    if (absent) continue;
     const engine = await loadEngine(engineName);
     const { serverVersion, sizeBytes, tables } = await engine.inspect(connection, context.signal);
     databases.push({
@@ -59,7 +60,7 @@ export async function describeAgent(
   for (const tree of await agent.trees(context)) {
     let fileCount = 0;
     let sizeBytes = 0;
-    for (const entry of walkTree(tree, [context.settings.GARNER_WORK_DIR])) {
+    for (const entry of walkTree(tree, [context.view.resolve(context.settings.GARNER_WORK_DIR)])) {
       if (!entry.isDirectory) fileCount += 1;
       sizeBytes += entry.sizeBytes;
     }
