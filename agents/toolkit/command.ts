@@ -80,7 +80,8 @@ export function agentMain(agent: AgentDefinition): CommandMain {
       using context = prepare(options);
       const { describeAgent, formatDescription } = await import('./describe.ts');
       const description = await describeAgent(agent, options.instance, context);
-      printOut(options.json ? `${JSON.stringify(description)}\n` : formatDescription(description));
+      if (options.json) printJson(description);
+      else printOut(redact(formatDescription(description)));
     });
 
     withCommonOptions(
@@ -102,7 +103,15 @@ export function agentMain(agent: AgentDefinition): CommandMain {
 }
 
 function printOut(text: string): void {
-  process.stdout.write(redact(text));
+  process.stdout.write(text);
+}
+
+/** Prints one JSON object. Only text that comes from elsewhere is redacted: a password `wiki` must not spoil a path. */
+function printJson(value: object): void {
+  const foreign = ['message', 'hint', 'version', 'location', 'serverVersion'];
+  const safe = (key: string, item: unknown): unknown =>
+    typeof item === 'string' && foreign.includes(key) ? redact(item) : item;
+  printOut(`${JSON.stringify(value, safe)}\n`);
 }
 
 type Prepare = (options: CommonOptions) => AgentContext & Disposable;
@@ -118,16 +127,21 @@ async function backupAction(
     using context = prepare(options);
     host = context.settings.GARNER_HOST;
     const { backUp } = await import('./backup.ts');
-    const { path: file, sizeBytes, digests, manifest } = await backUp(agent, options.instance, context);
+    const {
+      path: file,
+      sizeBytes,
+      digests: checksums,
+      manifest,
+    } = await backUp(agent, options.instance, context);
     const warned = manifest.warnings.length > 0;
     if (options.json) {
       const { application, instance, version, finishedAt, members, warnings } = manifest;
-      const { sha256, sha1 = null } = digests;
+      const { sha256, sha1 = null } = checksums;
       const result = warned ? 'warnings' : 'ok';
       const times = { startedAt: manifest.startedAt, finishedAt };
-      printOut(
-        `${JSON.stringify({ result, archive: file, sizeBytes, sha256, sha1, application, instance, host, version, ...times, members, warnings, error: null })}\n`,
-      );
+      const digests = { sizeBytes, sha256, sha1 };
+      const identity = { application, instance, host, version };
+      printJson({ result, archive: file, ...digests, ...identity, ...times, members, warnings, error: null });
     } else {
       printOut(`${file}\n`);
     }
@@ -145,9 +159,8 @@ async function backupAction(
         version: null,
       };
       const times = { startedAt: startedAt.toISOString(), finishedAt: new Date().toISOString() };
-      printOut(
-        `${JSON.stringify({ result, ...nothing, ...identity, ...times, members: [], warnings: [], error: { code, message, hint } })}\n`,
-      );
+      const rest = { members: [], warnings: [], error: { code, message, hint } };
+      printJson({ result, ...nothing, ...identity, ...times, ...rest });
     }
     throw error;
   }
@@ -182,8 +195,7 @@ async function restoreAction(
     { only, to: to === undefined ? undefined : path(to), dryRun, force },
     context,
   );
-  if (options.json)
-    printOut(`${JSON.stringify({ result: complete ? 'ok' : 'warnings', dryRun, nextSteps })}\n`);
+  if (options.json) printJson({ result: complete ? 'ok' : 'warnings', dryRun, nextSteps });
   else if (nextSteps.length > 0)
     printOut(`Next, in ${agent.title}:\n${nextSteps.map((step) => `  ${step}\n`).join('')}`);
   return complete ? EXIT.ok.code : EXIT.warnings.code;
