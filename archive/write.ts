@@ -74,6 +74,8 @@ export async function startArchive(
   }
 
   const put = (data: Uint8Array, at: number): void => {
+    // a program that is being ended may still have output on its way, and the descriptor may be another file's by now
+    if (!open) return;
     try {
       writeFully(fd, data, at);
     } catch (error) {
