@@ -132,7 +132,7 @@ function toEntry(url: string, path: string, name: string, attrs: Stats): StoreEn
       `the host says that "${name}" has ${sizeBytes} bytes`,
     );
   }
-  const plain = isPlainName(name) || name === '';
+  const plain = isPlainName(name) || name === ''; // '' is the store's own directory
   const kind = plain && attrs.isFile() ? 'file' : plain && attrs.isDirectory() ? 'directory' : 'other';
   return { name, kind, sizeBytes, modifiedMs: (attrs.mtime ?? 0) * 1000 };
 }
@@ -152,20 +152,18 @@ async function* read(connection: SftpConnection, path: string): AsyncGenerator<B
   const where = locate(connection, path);
   const { url, request } = connection;
   const refuse = (cause: string): GarnerError => cannot('io', 'read', `${url}/${path}`, cause);
-  const lookAt = async (): Promise<StoreEntry> => {
-    const attrs = await request<Stats>((sftp, done) => sftp.lstat(where, done));
-    return toEntry(url, path, '', attrs);
-  };
   let handle: Buffer | undefined;
   try {
     // before the open: that of a fifo would wait for its writer
-    const before = await lookAt();
+    const before = await stat(connection, path);
+    if (before === undefined)
+      throw cannot('store-not-found', 'read', `${url}/${path}`, STATUS_TEXT[STATUS.notFound]);
     if (before.kind !== 'file') throw refuse('it is no regular file');
     handle = await request<Buffer>((sftp, done) => sftp.open(where, 'r', done));
     const file = handle;
     const opened = await request<Stats>((sftp, done) => sftp.fstat(file, done));
     if (!opened.isFile()) throw refuse('it is no regular file');
-    const { sizeBytes, modifiedMs } = toEntry(url, path, '', opened);
+    const { sizeBytes, modifiedMs } = toEntry(url, path, nameOf(path), opened);
     const blocks: Promise<Buffer>[] = [];
     for (let asked = 0; asked < sizeBytes || blocks.length > 0; ) {
       while (asked < sizeBytes && blocks.length < BLOCKS_IN_FLIGHT) {
@@ -178,8 +176,8 @@ async function* read(connection: SftpConnection, path: string): AsyncGenerator<B
       }
       yield (await blocks.shift()) as Buffer;
     }
-    const after = await lookAt();
-    if (after.kind !== 'file' || after.sizeBytes !== sizeBytes || after.modifiedMs !== modifiedMs) {
+    const after = await stat(connection, path);
+    if (after?.kind !== 'file' || after.sizeBytes !== sizeBytes || after.modifiedMs !== modifiedMs) {
       throw refuse('it changed while it was read');
     }
   } catch (error) {

@@ -1,11 +1,12 @@
 // A real sshd of the test's own: on a free port of the loopback, with fresh keys, for one user who can do SFTP and
 // nothing else. As root with a chroot the user is a fresh system user; else it is the caller.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { execa, type ResultPromise } from 'execa';
+import { execa } from 'execa';
+import { freePort } from './mariadb.ts';
 
 export type HostKeyType = 'ed25519' | 'ecdsa' | 'rsa';
 
@@ -104,7 +105,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   if (process.getuid?.() === 0) mkdirSync('/run/sshd', { recursive: true, mode: 0o755 });
 
   const port = await freePort();
-  let server: ResultPromise<{ detached: true; reject: false }>;
+  let server: ReturnType<typeof run>;
   const hostKeys: Sshd['hostKeys'] = {};
 
   async function makeHostKeys(types: HostKeyType[]): Promise<void> {
@@ -142,20 +143,18 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
       ...(fresh ? [`ChrootDirectory ${chroot}`] : []),
     ];
     writeFileSync(file, `${lines.join('\n')}\n`);
-    server = execa('/usr/sbin/sshd', ['-D', '-e', '-f', file], {
-      detached: true,
-      reject: false,
-      stderr: { file: join(directory, 'log') },
-    });
+    server = run(file, join(directory, 'log'));
     await untilListening(port, () => readFileSync(join(directory, 'log'), 'utf8'));
   }
 
   async function end(): Promise<void> {
-    try {
-      process.kill(-(server.pid as number), 'SIGCONT');
-      process.kill(-(server.pid as number), 'SIGKILL');
-    } catch {
-      // ended already
+    // each session is a process group of its own
+    for (const pid of await withDescendants(server.pid as number)) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // ended already
+      }
     }
     await server;
   }
@@ -182,12 +181,22 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   };
 }
 
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+function run(configFile: string, log: string) {
+  return execa('/usr/sbin/sshd', ['-D', '-e', '-f', configFile], {
+    reject: false,
+    stdin: 'ignore',
+    stdout: 'ignore',
+    stderr: { file: log },
+  });
+}
+
+async function withDescendants(pid: number): Promise<number[]> {
+  const { stdout } = await execa('ps', ['-e', '-o', 'pid=,ppid=']);
+  const found = [pid];
+  const rows = stdout.split('\n').map((line) => line.trim().split(/\s+/).map(Number));
+  for (const parent of found)
+    found.push(...rows.filter(([, of]) => of === parent).map(([child]) => child as number));
+  return found;
 }
 
 async function untilListening(port: number, log: () => string): Promise<void> {

@@ -1,0 +1,91 @@
+// An SFTP server that lies: it lets anybody in and answers as the test says.
+import { createHash } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import ssh2, { type SFTPWrapper } from 'ssh2';
+
+export interface HostileAttributes {
+  mode: number;
+  size: number;
+  uid?: number;
+  gid?: number;
+  atime?: number;
+  mtime?: number;
+}
+
+export interface Behaviour {
+  /** The names of each batch of a listing; undefined ends it. */
+  names?: (batch: number) => string[] | undefined;
+  /** What everything looks like. */
+  attributes?: Partial<HostileAttributes>;
+  /** Answers a read; undefined: the end of the file. */
+  read?: (sftp: SFTPWrapper, requestId: number, offset: number, length: number) => void;
+  /** Gets the name of each request; true: it gets no answer. */
+  ignores?: (request: string) => boolean;
+}
+
+export interface HostileSftp extends AsyncDisposable {
+  /** With a password, so that no key is needed. */
+  url: string;
+  hostKeys: string[];
+}
+
+const REGULAR_FILE = 0o100600;
+const STATUS_OK = 0;
+const STATUS_EOF = 1;
+
+export async function startHostileSftp({
+  names = () => undefined,
+  attributes = {},
+  read = (sftp, id) => sftp.status(id, STATUS_EOF),
+  ignores = () => false,
+}: Behaviour): Promise<HostileSftp> {
+  const key = ssh2.utils.generateKeyPairSync('ed25519');
+  const parsed = ssh2.utils.parseKey(key.public);
+  if (parsed instanceof Error) throw parsed;
+  const digest = createHash('sha256').update(parsed.getPublicSSH()).digest('base64').replace(/=+$/, '');
+  const attrs = { mode: REGULAR_FILE, size: 1000, uid: 0, gid: 0, atime: 0, mtime: 0, ...attributes };
+  const handle = Buffer.from('h');
+  const clients = new Set<{ end(): unknown }>();
+
+  const server = new ssh2.Server({ hostKeys: [key.private] }, (client) => {
+    clients.add(client);
+    client.on('error', () => {});
+    client.on('close', () => clients.delete(client));
+    client.on('authentication', (context) => context.accept());
+    client.on('session', (accept) => {
+      accept().on('sftp', (acceptSftp) => {
+        const sftp = acceptSftp();
+        let batch = 0;
+        const on = (request: string, answer: (id: number, ...rest: never[]) => void): void => {
+          sftp.on(request as 'LSTAT', (id: number, ...rest: unknown[]) => {
+            if (!ignores(request)) answer(id, ...(rest as never[]));
+          });
+        };
+        for (const request of ['LSTAT', 'STAT', 'FSTAT']) on(request, (id) => sftp.attrs(id, attrs));
+        for (const request of ['OPEN', 'OPENDIR']) on(request, (id) => sftp.handle(id, handle));
+        for (const request of ['CLOSE', 'REMOVE']) on(request, (id) => sftp.status(id, STATUS_OK));
+        on('READDIR', (id) => {
+          const found = names(batch);
+          batch += 1;
+          if (found === undefined) sftp.status(id, STATUS_EOF);
+          else
+            sftp.name(
+              id,
+              found.map((filename) => ({ filename, longname: '', attrs })),
+            );
+        });
+        on('READ', (id, _handle, offset, length) => read(sftp, id, offset, length));
+      });
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `sftp://anybody:no-secret@127.0.0.1:${port}/work`,
+    hostKeys: [`SHA256:${digest}`],
+    async [Symbol.asyncDispose]() {
+      for (const client of clients) client.end();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

@@ -1,0 +1,63 @@
+// A TCP proxy on the loopback that breaks connections: cuts them after so many bytes, or swallows everything.
+import { connect, createServer, type Socket } from 'node:net';
+
+export interface TcpProxy extends AsyncDisposable {
+  readonly port: number;
+  /** Bytes that have gone through, by direction, since the last {@link cutAfter}. */
+  readonly passed: { toServer: number; toClient: number };
+  /** Cuts every connection when so many bytes have gone that way; undefined: no more. */
+  cutAfter(bytes: number | undefined, direction?: 'toServer' | 'toClient'): void;
+  /** Keeps connections open and lets nothing through. */
+  blackhole(): void;
+}
+
+export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
+  const sockets = new Set<Socket>();
+  const passed = { toServer: 0, toClient: 0 };
+  let limit: { bytes: number; direction: 'toServer' | 'toClient' } | undefined;
+  let silent = false;
+
+  const server = createServer((client) => {
+    const target = connect({ port: targetPort, host: '127.0.0.1', noDelay: true });
+    const cut = (): void => {
+      client.destroy();
+      target.destroy();
+    };
+    if (limit?.bytes === 0) return cut();
+    const forward = (from: Socket, to: Socket, direction: 'toServer' | 'toClient'): void => {
+      sockets.add(from);
+      from.on('error', cut);
+      from.on('close', () => {
+        sockets.delete(from);
+        cut();
+      });
+      from.on('data', (chunk) => {
+        if (silent) return;
+        const room = limit?.direction === direction ? limit.bytes - passed[direction] : chunk.length;
+        const part = chunk.subarray(0, Math.max(room, 0));
+        passed[direction] += part.length;
+        if (part.length < chunk.length) to.end(part, cut);
+        else to.write(part);
+      });
+    };
+    forward(client, target, 'toServer');
+    forward(target, client, 'toClient');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    port: (server.address() as { port: number }).port,
+    passed,
+    cutAfter(bytes, direction = 'toClient') {
+      limit = bytes === undefined ? undefined : { bytes, direction };
+      passed.toServer = 0;
+      passed.toClient = 0;
+    },
+    blackhole() {
+      silent = true;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
