@@ -49,13 +49,17 @@ function expectedTables({ settings, view }: Context, prefix: string): string[] {
 
 function mysqlSource(context: Context, variable: (name: string) => PhpValue | undefined): DatabaseSource {
   const value = (name: string): string | undefined => literal(context, variable, name);
-  const database = value('wgDBname');
-  if (database === undefined) throw notLiteral(settingsFile(context), '$wgDBname');
+  // what isn't set here is set in a file that this one includes
+  const unset = ['wgDBname', 'wgDBuser', 'wgDBpassword'].find((name) => variable(name) === undefined);
+  if (unset !== undefined) throw notLiteral(settingsFile(context), `$${unset}`);
+  const database = value('wgDBname') ?? 'my_wiki';
   const server = value('wgDBserver') ?? 'localhost';
-  // h, h:3307, h:/path.sock, [::1]:3306
-  const [, host, rest] = /^(\[[^\]]*\]|[^:]*)(?::(.*))?$/.exec(server) ?? [undefined, server, undefined];
+  // h, h:3307, h:/path.sock, [::1]:3306, ::1
+  const [, host, rest] = /^(\[[^\]]*\]|[^:]*)(?::([^:]*))?$/.exec(server) ?? [undefined, server, undefined];
   const isSocket = rest?.startsWith('/');
   const port = value('wgDBport') ?? (isSocket ? undefined : rest);
+  if (port !== undefined && !/^\d{1,5}$/.test(port)) throw notLiteral(settingsFile(context), 'a port number');
+  const prefix = value('wgDBprefix') ?? '';
   return {
     name: memberName(database),
     engine: 'mysql',
@@ -67,7 +71,9 @@ function mysqlSource(context: Context, variable: (name: string) => PhpValue | un
       password: value('wgDBpassword'),
       database,
     },
-    expectedTables: expectedTables(context, value('wgDBprefix') ?? ''),
+    expectedTables: expectedTables(context, prefix),
+    // a MyISAM table that maintenance/rebuildtextindex.php makes anew from the pages
+    derivedTables: [`${prefix}searchindex`],
   };
 }
 
@@ -77,14 +83,16 @@ function sqliteSources(context: Context, variable: (name: string) => PhpValue | 
   const name = literal(context, variable, 'wgDBname') ?? 'my_wiki';
   // the job queue has a file of its own; the caches beside it (`_l10n_cache`, `wikicache`) are made anew
   const queue = `${name}_jobqueue`;
-  const main = {
-    name: memberName(name),
-    engine: 'sqlite',
-    connection: { file: join(directory, `${name}.sqlite`) },
-  };
-  const queueFile = join(directory, `${queue}.sqlite`);
-  if (!context.view.exists(queueFile)) return [main];
-  return [main, { name: memberName(queue), engine: 'sqlite', connection: { file: queueFile } }];
+  const file = (database: string): string => join(directory, `${database}.sqlite`);
+  return [
+    { name: memberName(name), engine: 'sqlite', connection: { file: file(name) } },
+    {
+      name: memberName(queue),
+      engine: 'sqlite',
+      connection: { file: file(queue) },
+      absent: !context.view.exists(file(queue)),
+    },
+  ];
 }
 
 /** A part of the site that is a link is kept as what it points to. */
@@ -142,9 +150,11 @@ export default defineAgent({
   trees(context) {
     const { settings, view } = context;
     const root = view.resolve(settings.MEDIAWIKI_DIR);
-    const uploads = literal(context, readVariables(context), 'wgUploadDirectory') ?? join(root, 'images');
+    const chosen = literal(context, readVariables(context), 'wgUploadDirectory');
+    const uploads = chosen ?? join(root, 'images');
     const trees = siteTrees(root, view);
-    if (!view.exists(uploads)) return trees;
+    // one that is named, or a link that leads nowhere, is a disk that isn't mounted: that fails, and loudly
+    if (chosen === undefined && lstatSync(uploads, { throwIfNoEntry: false }) === undefined) return trees;
     return [
       { name: 'images', root: view.resolve(uploads), excludes: ['thumb', 'temp', 'lockdir'] },
       ...trees,

@@ -189,12 +189,13 @@ const engine: Engine<MysqlConnection> = {
     return { serverVersion, sizeBytes: Number(sizeBytes), tables };
   },
 
-  async dump(connection, { encode, signal, expectedTables, clientOptions }) {
+  async dump(connection, { encode, signal, expectedTables, derivedTables, clientOptions }) {
     const [[serverVersion = ''] = []] = await query(connection, 'SELECT VERSION()', signal);
     const warnings = await checkRights(connection, expectedTables, signal);
     const tables = await listTables(connection, signal);
     const unsafe = tables.filter(
-      ({ isBaseTable, storageEngine }) => isBaseTable && !SNAPSHOT_ENGINES.has(storageEngine),
+      ({ name, isBaseTable, storageEngine }) =>
+        isBaseTable && !SNAPSHOT_ENGINES.has(storageEngine) && !derivedTables.includes(name),
     );
     if (unsafe.length > 0) {
       const names = unsafe.slice(0, 10).map(({ name, storageEngine }) => `${name} (${storageEngine})`);

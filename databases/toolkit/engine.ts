@@ -25,6 +25,8 @@ export interface DumpContext {
   scratchPath: (name: string) => string;
   /** Tables that the application has, where it knows them: to name those that the account can't see. */
   expectedTables: readonly string[];
+  /** Tables that the application can make anew from the others: that they are in no snapshot does not matter. */
+  derivedTables: readonly string[];
   /** More options for the client, from MYSQLDUMP_PARAMS. */
   clientOptions: readonly string[];
 }
@@ -79,4 +81,7 @@ export interface DatabaseSource {
   engine: string;
   connection: unknown;
   expectedTables?: readonly string[];
+  derivedTables?: readonly string[];
+  /** Not on this host (yet): a backup passes it over, a restore may make it. */
+  absent?: boolean;
 }

@@ -58,6 +58,7 @@ export async function startMariadb(options: string[] = []): Promise<MariaDb> {
       ...['--pdeathsig', 'KILL', '/usr/sbin/mariadbd', ...common],
       ...[`--port=${port}`, '--bind-address=127.0.0.1', `--socket=${socket}`],
       ...[`--pid-file=${join(directory, 'pid')}`, `--log-error=${log}`, '--skip-name-resolve'],
+      `--tmpdir=${datadir}`, // a server that starts sweeps its tmpdir: /tmp is that of all
       '--innodb-log-file-size=8M',
       ...['--innodb-buffer-pool-size=64M', '--innodb-flush-log-at-trx-commit=0', ...options],
     ],

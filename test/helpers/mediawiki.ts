@@ -109,7 +109,8 @@ export async function createWiki(options: { directory: string; database: string 
       return html
         .toString('utf8')
         .replace(/<!--.*?-->/gs, '')
-        .replace(/"wgRequestId":"[^"]*"|"wgBackendResponseTime":\d+/g, '');
+        .replace(/"wgRequestId":"[^"]*"|"wgBackendResponseTime":\d+/g, '')
+        .replace(/<script>\(RLQ[^<]*"wgPageParseReport".*?<\/script>/gs, ''); // how long it took, and when
     },
     fetchFile: (name) =>
       get(`${url}/index.php?${new URLSearchParams({ title: `Special:Redirect/file/${name}` })}`),
