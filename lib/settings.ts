@@ -56,7 +56,7 @@ export const oneOf =
     return value as T;
   };
 const checksums = (value: string): ('sha256' | 'sha1')[] => {
-  const names = list(value).map(oneOf('sha256', 'sha1'));
+  const names = [...new Set(list(value).map(oneOf('sha256', 'sha1')))];
   if (!names.includes('sha256')) throw 'sha256 must be among them: it is what archives are verified by';
   return names;
 };
@@ -116,6 +116,8 @@ export const CORE_SETTINGS = {
 
 /** Names that systemd sets and that only look like ours. */
 const FOREIGN = new Set(['NOTIFY_SOCKET']);
+/** Says where the files are: it can't stand in one of them. */
+const CONFIG_DIR = 'GARNER_CONFIG_DIR';
 const OURS = /^(GARNER|NOTIFY)_/;
 
 export interface SettingSources {
@@ -135,6 +137,8 @@ export function configDirectory(env: NodeJS.ProcessEnv = process.env): string {
   return env.GARNER_CONFIG_DIR ? resolve(env.GARNER_CONFIG_DIR) : '/etc/garner';
 }
 
+const COMMAND_LINE = 'the command line';
+
 interface Source {
   /** What an error names: a file, or `the environment`. */
   origin: string;
@@ -149,7 +153,7 @@ interface Source {
 export function loadSettings<T extends SettingTable>(table: T, sources: SettingSources): SettingValues<T> {
   const { known, options = {}, env = process.env, fileOf, configFile } = sources;
   const directory = configDirectory(env);
-  const chain: Source[] = [{ origin: 'the command line', values: options }, environment(env, known)];
+  const chain: Source[] = [{ origin: COMMAND_LINE, values: options }, environment(env, known)];
   if (configFile !== undefined) chain.push(readEnvFile(configFile, known, true));
   else if (fileOf !== undefined) chain.push(readEnvFile(join(directory, `${fileOf}.env`), known, false));
   chain.push(readEnvFile(join(directory, 'garner.env'), known, false));
@@ -171,8 +175,9 @@ export function loadSettings<T extends SettingTable>(table: T, sources: SettingS
       );
     }
     if (setting.secret) {
-      registerUrlSecret(value);
-      if (!URL.canParse(value)) registerSecret(value);
+      // a password may look like a URL: `ab:cd` is one
+      if (name.endsWith('_URL')) registerUrlSecret(value);
+      if (!name.endsWith('_URL') || !URL.canParse(value)) registerSecret(value);
     }
   }
   return result as SettingValues<T>;
@@ -184,6 +189,9 @@ function lookUp(
   chain: Source[],
 ): { value: string; origin: string } | undefined {
   for (const { origin, values } of chain) {
+    if (origin === COMMAND_LINE && values[name] === '') {
+      throw new GarnerError('usage', `cannot use ${origin}: the value for ${name} is empty`);
+    }
     // an empty value is an unset one, as with `NAME= command`
     const direct = values[name] || undefined;
     const file = (setting.secret && values[`${name}_FILE`]) || undefined;
@@ -202,7 +210,9 @@ function lookUp(
 export function readSecretFile(file: string): string {
   try {
     checkOwnership(file, true);
-    return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+    const secret = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+    if (secret === '') throw cannot('configuration', 'read the secret file', file, 'it is empty');
+    return secret;
   } catch (error) {
     if (error instanceof GarnerError) throw error;
     throw cannot('configuration', 'read the secret file', file, error);
@@ -234,7 +244,7 @@ export function checkOwnership(file: string, hasSecret: boolean): void {
 }
 
 function isKnown(name: string, known: SettingTable): boolean {
-  if (name in known || name === 'GARNER_CONFIG_DIR') return true;
+  if (Object.hasOwn(known, name)) return true;
   return name.endsWith('_FILE') && known[name.slice(0, -'_FILE'.length)]?.secret === true;
 }
 
@@ -244,7 +254,8 @@ function unknownSetting(origin: string, name: string, known: SettingTable): Garn
       (other) => other.replace(/_/g, '').toLowerCase() === name.replace(/_/g, '').toLowerCase(),
     ) ??
     Object.keys(known).find(
-      (other) => other.startsWith(name.slice(0, -2)) || name.startsWith(other.slice(0, -1)),
+      (other) =>
+        name.length > 6 && (other.startsWith(name.slice(0, -2)) || name.startsWith(other.slice(0, -1))),
     );
   return new GarnerError('configuration', `cannot use ${origin}: unknown setting "${name}"`, {
     hint: close === undefined ? 'see docs/settings.md for all settings' : `did you mean ${close}?`,
@@ -253,7 +264,7 @@ function unknownSetting(origin: string, name: string, known: SettingTable): Garn
 
 function environment(env: NodeJS.ProcessEnv, known: SettingTable): Source {
   for (const name of Object.keys(env)) {
-    if (OURS.test(name) && !FOREIGN.has(name) && !isKnown(name, known))
+    if (OURS.test(name) && name !== CONFIG_DIR && !FOREIGN.has(name) && !isKnown(name, known))
       throw unknownSetting('the environment', name, known);
   }
   return { origin: 'the environment', values: env };
