@@ -1,5 +1,6 @@
 // Tells people: through every channel that is configured, and where one fails, later. Never throws for a message that
-// could not be delivered: what a tool has done does not depend on who was told.
+// could not be delivered: what a tool has done does not depend on who was told. All that another tool needs for telling
+// is here.
 
 import { asGarnerError, causeText, GarnerError } from '../lib/errors.ts';
 import { acquireLock } from '../lib/lock.ts';
@@ -8,6 +9,9 @@ import { plural } from '../lib/text.ts';
 import { type Message, subjectOf } from './message.ts';
 import type { NotifySettings } from './settings.ts';
 import type { Channel } from './transport.ts';
+
+export { type Fact, type Message, makeMessage } from './message.ts';
+export { loadNotifySettings, type NotifySettings } from './settings.ts';
 
 /** The longest that one delivery may take. */
 const DELIVERY_MS = 60_000;

@@ -1,10 +1,11 @@
 // Mail: over SMTP with certificates checked, or handed to the host's own sendmail. Credentials never travel without TLS.
 import { readFileSync } from 'node:fs';
 import { getCACertificates } from 'node:tls';
-import { cannot, GarnerError } from '../../lib/errors.ts';
+import { cannot, causeText, GarnerError } from '../../lib/errors.ts';
 import { capture, describeExit } from '../../lib/process.ts';
 import { registerUrlSecret } from '../../lib/redact.ts';
 import { list, path, type SettingTable, text } from '../../lib/settings.ts';
+import { escapeControls } from '../../lib/text.ts';
 import { htmlOf } from '../html.ts';
 import { type Message, subjectOf, textOf } from '../message.ts';
 import { defineTransport } from '../transport.ts';
@@ -118,6 +119,14 @@ async function sendBySendmail(mail: Mail, sendmail: string, signal: AbortSignal)
   return [];
 }
 
+function readCa(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw cannot('delivery', 'read NOTIFY_SMTP_CA_FILE', file, error);
+  }
+}
+
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
@@ -132,7 +141,7 @@ async function sendBySmtp(
   const { host, port, secure, user } = server;
   const requireTLS = user !== '' || caFile !== undefined;
   const ca = [...getCACertificates('default'), ...getCACertificates('system')];
-  if (caFile !== undefined) ca.push(readFileSync(caFile, 'utf8'));
+  if (caFile !== undefined) ca.push(readCa(caFile));
   const transport = createTransport({
     host,
     port,
@@ -178,8 +187,10 @@ export default defineTransport({
             ? await sendBySendmail(mail, values.NOTIFY_SENDMAIL, signal)
             : await sendBySmtp(mail, server, { password, caFile }, signal);
         } catch (error) {
-          if (error instanceof GarnerError && error.code === 'delivery') throw error;
-          throw cannot('delivery', 'send mail by', by, signal.aborted ? signal.reason : error);
+          if (error instanceof GarnerError) throw error;
+          // its own words tell a timeout of the greeting from one of the connection
+          const said = signal.aborted ? causeText(signal.reason) : escapeControls((error as Error).message);
+          throw new GarnerError('delivery', `cannot send mail by "${by}": ${said}`, { cause: error });
         }
       },
     };

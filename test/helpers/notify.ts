@@ -64,6 +64,7 @@ export function makeHost(env: Record<string, string> = {}): Host {
         env: all,
         extendEnv: false,
         reject: false,
+        forceKillAfterDelay: false,
         ...options,
       }) as unknown as ResultPromise<{ reject: false }>,
     mail: () => parseMail(readFileSync(at('mail'), 'utf8')),

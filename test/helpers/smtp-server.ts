@@ -10,7 +10,7 @@ export interface SmtpBehaviour {
   /** Key and certificate (PEM): STARTTLS is offered. */
   tls?: { key: string; cert: string };
   /**
-   * What it says to a command, by verb, in place of the usual; `greeting` and `message` (after the data) count as
+   * What it says to a command, by verb or whole line, in place of the usual; `greeting` and `message` (after the data) count as
    * verbs. `hang` says nothing, `drop` cuts the connection.
    */
   answers?: Record<string, string>;
@@ -65,8 +65,8 @@ function serve(socket: Socket, state: SmtpServer, encrypted: boolean): void {
   const { tls, answers = {} } = state.behaviour;
   let data: string[] | undefined;
   let rest = '';
-  const answer = (verb: string): void => {
-    const custom = Object.entries(answers).find(([name]) => name.toUpperCase() === verb)?.[1];
+  const answer = (verb: string, line = verb): void => {
+    const custom = Object.entries(answers).find(([name]) => [verb, line].includes(name.toUpperCase()))?.[1];
     const extensions = ['250-test.example', ...(tls && !encrypted ? ['250-STARTTLS'] : []), '250 AUTH PLAIN'];
     const text = custom ?? (verb === 'EHLO' ? extensions.join('\r\n') : USUAL[verb]) ?? '502 5.5.1 what?';
     if (text === 'drop') socket.destroy();
@@ -98,7 +98,7 @@ function serve(socket: Socket, state: SmtpServer, encrypted: boolean): void {
       const verb = (line.split(' ')[0] as string).toUpperCase();
       if (verb === 'STARTTLS' && tls !== undefined && answers.STARTTLS === undefined) return startTls();
       if (verb === 'DATA' && answers.DATA === undefined) data = [];
-      answer(verb);
+      answer(verb, line.toUpperCase());
       if (verb === 'QUIT') socket.end();
     }
   });
