@@ -2,11 +2,14 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { causeText, GarnerError } from '../lib/errors.ts';
+import { moduleNames } from '../lib/modules.ts';
 import { configDirectory, loadSettings, type SettingTable } from '../lib/settings.ts';
+
+const AGENTS = new URL('../agents/', import.meta.url);
 
 export interface CheckedFile {
   file: string;
-  /** What is wrong with it; undefined: nothing. */
+  /** What is wrong with it, naming the file; undefined: nothing. */
   problem: string | undefined;
 }
 
@@ -19,14 +22,22 @@ export async function checkConfiguration(known: SettingTable): Promise<CheckedFi
   } catch {
     return [];
   }
+  const env = { GARNER_CONFIG_DIR: directory };
+  const agents = moduleNames(AGENTS);
+  const shared = check(join(directory, 'garner.env'), () => void loadSettings(known, { known, env }));
   const checked = names
-    .filter((name) => name === 'garner.env' || /^agent-[a-z0-9._]+\.env$/.test(name))
-    .map((name) =>
-      check(
-        join(directory, name),
-        () => void loadSettings(known, { known, env: {}, configFile: join(directory, name) }),
-      ),
-    );
+    .filter((name) => name.endsWith('.env') && name !== 'garner.env')
+    .map((name) => {
+      const file = join(directory, name);
+      const application = /^agent-([^.]*)/.exec(name)?.[1];
+      if (application !== undefined && !agents.includes(application)) {
+        return { file, problem: `no command reads "${file}": there is no agent-${application}` };
+      }
+      const own = check(file, () => void loadSettings(known, { known, env, configFile: file }));
+      // it is read together with garner.env, whose own problem is told once
+      return own.problem === shared.problem ? { file, problem: undefined } : own;
+    });
+  if (names.includes('garner.env')) checked.unshift(shared);
   if (names.includes('archiver.yaml')) {
     const { readConfiguration } = await import('../archiver/configuration.ts');
     const file = join(directory, 'archiver.yaml');

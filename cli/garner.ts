@@ -5,8 +5,8 @@ import { EXIT } from '../lib/errors.ts';
 import { loadModule, moduleNames } from '../lib/modules.ts';
 import { configDirectory } from '../lib/settings.ts';
 import { archiveCommands } from './archive.ts';
+import { findCommand } from './commands.ts';
 import { checkConfiguration } from './config-check.ts';
-import { findCommand } from './main.ts';
 
 const AGENTS = new URL('../agents/', import.meta.url);
 
@@ -48,7 +48,7 @@ export const main: CommandMain = async (args, context) => {
     .description('read every configuration file and say what is wrong with it')
     .action(async () => {
       const files = await checkConfiguration(context.known);
-      for (const { file, problem } of files) process.stdout.write(`${file}: ${problem ?? 'good'}\n`);
+      for (const { file, problem } of files) process.stdout.write(`${problem ?? `${file}: good`}\n`);
       if (files.length === 0) process.stdout.write(`no configuration file in ${configDirectory()}\n`);
       process.exitCode = files.some(({ problem }) => problem !== undefined) ? EXIT.usage.code : EXIT.ok.code;
     });

@@ -1,33 +1,19 @@
-// The one entry of all commands: `main.ts <command> [argument…]`. What is not asked for is not loaded.
-import { type CommandMain, runCommand } from '../lib/command-line.ts';
-import { loadModule, moduleNames } from '../lib/modules.ts';
+// The one entry of all commands: `main.ts <command> [argument…]`.
+// Nothing imports it: it waits while it is loaded, and whatever imported it would wait for itself.
+import { runCommand } from '../lib/command-line.ts';
+import { cannot } from '../lib/errors.ts';
+import { findCommand } from './commands.ts';
 import { knownSettings } from './known-settings.ts';
 
-const AGENTS = new URL('../agents/', import.meta.url);
-
-/** @returns the main function of a command, or undefined where there is no such command */
-export async function findCommand(name: string): Promise<CommandMain | undefined> {
-  switch (name) {
-    case 'garner':
-      return (await import('./garner.ts')).main;
-    case 'notify':
-      return (await import('../notifier/notify.ts')).main;
-    case 'archiver':
-      return (await import('../archiver/archiver.ts')).main;
-  }
-  const application = name.startsWith('agent-') ? name.slice('agent-'.length) : '';
-  if (!moduleNames(AGENTS).includes(application)) return undefined;
-  const { agentMain } = await import('../agents/toolkit/command.ts');
-  return agentMain(await loadModule(AGENTS, application));
-}
-
-if (import.meta.main) {
-  const [name = 'garner', ...args] = process.argv.slice(2);
-  const main = await findCommand(name);
-  if (main === undefined) {
-    process.stderr.write(`garner: cannot run "${name}": there is no such command\nhint: see garner --help\n`);
-    process.exitCode = 2;
-  } else {
-    await runCommand(main, args, { program: name, known: await knownSettings() });
-  }
-}
+const [name = 'garner', ...args] = process.argv.slice(2);
+await runCommand(
+  async (rest, context) => {
+    const main = await findCommand(name);
+    if (main === undefined) {
+      throw cannot('usage', 'run', name, 'there is no such command', { hint: 'see garner --help' });
+    }
+    return main(rest, { ...context, known: await knownSettings() });
+  },
+  args,
+  { program: name, known: {} },
+);

@@ -1,0 +1,21 @@
+// Which commands there are: garner, its tools, and one for each file in agents/. What is not asked for is not loaded.
+import type { CommandMain } from '../lib/command-line.ts';
+import { loadModule, moduleNames } from '../lib/modules.ts';
+
+const AGENTS = new URL('../agents/', import.meta.url);
+
+/** @returns the main function of a command, or undefined where there is no such command */
+export async function findCommand(name: string): Promise<CommandMain | undefined> {
+  switch (name) {
+    case 'garner':
+      return (await import('./garner.ts')).main;
+    case 'notify':
+      return (await import('../notifier/notify.ts')).main;
+    case 'archiver':
+      return (await import('../archiver/archiver.ts')).main;
+  }
+  const application = name.startsWith('agent-') ? name.slice('agent-'.length) : '';
+  if (!moduleNames(AGENTS).includes(application)) return undefined;
+  const { agentMain } = await import('../agents/toolkit/command.ts');
+  return agentMain(await loadModule(AGENTS, application));
+}
