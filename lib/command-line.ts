@@ -1,7 +1,7 @@
 // What all commands have in common: how they are declared, how they end, and how their errors look.
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { asGarnerError, EXIT, formatError, GarnerError } from './errors.ts';
+import { asGarnerError, cannot, formatError, GarnerError } from './errors.ts';
 import { setLogFormat, writeStderr } from './log.ts';
 import type { SettingTable } from './settings.ts';
 
@@ -47,8 +47,9 @@ export async function runProgram(program: Command, args: string[]): Promise<numb
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return 0; // --help, --version
-    if (error.code === 'commander.help') return EXIT.usage.code; // called without a subcommand
-    throw new GarnerError('usage', error.message.replace(/^error: /, ''), {
+    const cause =
+      error.code === 'commander.help' ? 'a command is missing' : error.message.replace(/^error: /, '');
+    throw new GarnerError('usage', `cannot read the command line: ${cause.replaceAll('\n', ' ')}`, {
       hint: `see ${program.name()} --help`,
     });
   }
@@ -61,8 +62,14 @@ export async function runProgram(program: Command, args: string[]): Promise<numb
  */
 export async function runCommand(main: CommandMain, args: string[], context: CommandContext): Promise<void> {
   if (process.env.GARNER_LOG === 'json') setLogFormat('json');
-  // a reader that has gone away (`| head`) is no failure of the run
-  process.stdout.on('error', () => {});
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') return; // a reader that has gone away (`| head`) is no failure of the run
+    const lost = cannot('io', 'write to', 'standard output', error);
+    writeStderr(`${formatError(context.program, lost)}\n`);
+    process.once('exit', () => {
+      process.exitCode = lost.exitCode;
+    });
+  });
   try {
     process.exitCode = await main(args, context);
   } catch (caught) {

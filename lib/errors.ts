@@ -2,7 +2,7 @@
 // docs/exit-codes.md is generated from it. One error class carries a code, the object it is about,
 // the cause and, where there is one, a hint.
 import { redact } from './redact.ts';
-import { escapeControls } from './text.ts';
+import { escapeControls, escapeControlsInLines } from './text.ts';
 
 /** What a process exits with. Anything not known to be good counts as a failure. */
 export const EXIT = {
@@ -92,9 +92,9 @@ export class GarnerError extends Error {
   readonly exitCode: number;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(message, { cause: details.cause });
+    super(escapeControls(message), { cause: details.cause });
     this.code = code;
-    this.hint = details.hint;
+    this.hint = details.hint === undefined ? undefined : escapeControls(details.hint);
     this.exitCode = details.exitCode ?? EXIT[ERROR_CATALOGUE[code].exit].code;
   }
 }
@@ -131,12 +131,17 @@ const SYSTEM_CAUSES: Record<string, string> = {
   EDQUOT: 'disk quota reached',
   EIO: 'input/output error of the disk',
   EROFS: 'the file system is read-only',
+  EMFILE: 'too many open files',
+  ENFILE: 'too many open files on this machine',
+  EFBIG: 'file too large for the file system',
   ELOOP: 'too many levels of symbolic links',
   ENAMETOOLONG: 'name too long',
   ECONNREFUSED: 'connection refused',
   ECONNRESET: 'connection reset by the other side',
   ETIMEDOUT: 'connection timed out',
   EHOSTUNREACH: 'host not reachable',
+  ENETUNREACH: 'network not reachable',
+  EAI_AGAIN: 'host name lookup failed for now',
   ENOTFOUND: 'host name not found',
 };
 
@@ -183,7 +188,8 @@ export function formatError(program: string, error: GarnerError, debug = false):
   const lines = [`${program}: ${error.message}`];
   if (error.hint !== undefined) lines.push(`hint: ${error.hint}`);
   if (debug) {
-    for (let e: unknown = error; e instanceof Error; e = e.cause) lines.push(e.stack ?? e.message);
+    for (let e: unknown = error; e instanceof Error; e = e.cause)
+      lines.push(escapeControlsInLines(e.stack ?? e.message));
   }
   return redact(lines.join('\n'));
 }
