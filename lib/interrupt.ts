@@ -3,6 +3,9 @@
 import { cannot, GarnerError, SIGNAL_NUMBERS } from './errors.ts';
 import { formatDuration } from './text.ts';
 
+/** A timer of Node that is longer fires at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 export interface RunSignal extends Disposable {
   readonly signal: AbortSignal;
 }
@@ -27,13 +30,16 @@ export function runSignal(what: string, timeoutMs?: number): RunSignal {
     return { name, handler };
   });
   const timer = timeoutMs
-    ? setTimeout(() => {
-        controller.abort(
-          cannot('timeout', 'finish', what, `the time limit of ${formatDuration(timeoutMs)} has passed`, {
-            hint: 'raise GARNER_TIMEOUT if the run is only slow',
-          }),
-        );
-      }, timeoutMs)
+    ? setTimeout(
+        () => {
+          controller.abort(
+            cannot('timeout', 'finish', what, `the time limit of ${formatDuration(timeoutMs)} has passed`, {
+              hint: 'raise GARNER_TIMEOUT if the run is only slow',
+            }),
+          );
+        },
+        Math.min(timeoutMs, LONGEST_TIMER_MS),
+      )
     : undefined;
   timer?.unref();
   return {
