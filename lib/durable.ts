@@ -40,9 +40,15 @@ export function partPath(finalPath: string): string {
 export function createFile(path: string, access: FileAccess = PRIVATE): number {
   const { O_CREAT, O_EXCL, O_NOFOLLOW, O_RDWR } = constants;
   const fd = openSync(path, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR, 0o600);
-  if (access.gid !== undefined) fchownSync(fd, -1, access.gid);
-  fchmodSync(fd, access.mode);
-  return fd;
+  try {
+    if (access.gid !== undefined) fchownSync(fd, -1, access.gid);
+    fchmodSync(fd, access.mode);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    unlinkSync(path);
+    throw error;
+  }
 }
 
 /** Writes all of a buffer; `writeSync` alone may write less. */
@@ -67,6 +73,9 @@ function exists(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
+/** What file systems without hard links say. */
+const NO_LINKS = new Set<string | undefined>(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+
 /**
  * Gives a synced file its final name and makes the name durable. Never overwrites.
  * Where the file system has no hard links, a rename after a check does it: callers hold a lock.
@@ -78,7 +87,7 @@ export function publish(part: string, finalPath: string): void {
     unlinkSync(part);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP' && code !== 'EMLINK') throw error;
+    if (!NO_LINKS.has(code)) throw error;
     if (exists(finalPath))
       throw Object.assign(new Error('exists already'), { code: 'EEXIST', path: finalPath });
     renameSync(part, finalPath);
@@ -118,10 +127,10 @@ export function writeFileDurably(
 
 /**
  * Removes what ended runs have left unfinished.
- * @param mine tells by the final name whether an unfinished file is the caller's to remove (it holds that lock)
+ * @param mine tells by `<final name>.<random>`, see partPath, whether an unfinished file is the caller's to remove (it holds that lock)
  * @returns the removed files' names
  */
-export function sweepParts(directory: string, mine: (finalName: string) => boolean): string[] {
+export function sweepParts(directory: string, mine: (rest: string) => boolean): string[] {
   const swept = readdirSync(directory).filter(
     (name) => name.startsWith(PART_PREFIX) && mine(name.slice(PART_PREFIX.length)),
   );
