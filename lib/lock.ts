@@ -9,6 +9,7 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  realpathSync,
   rmSync,
   truncateSync,
   writeFileSync,
@@ -20,6 +21,9 @@ import { cannot } from './errors.ts';
 const SQLITE_BUSY = 5;
 const SQLITE_NOTADB = 26;
 
+/** The locks of this process: opening one again would release it, see below. */
+const held = new Set<string>();
+
 /**
  * Takes a lock or fails at once.
  * @param runDir where locks lie (setting GARNER_RUN_DIR); made if missing
@@ -28,13 +32,15 @@ const SQLITE_NOTADB = 26;
  * @throws locked, naming the holder
  */
 export function acquireLock(runDir: string, name: string): Disposable {
-  const path = join(runDir, `${name}.lock`);
   // who holds it, for the message only; a file of its own, because closing a second descriptor of the lock file
   // would release the lock
   const holder = join(runDir, `${name}.holder`);
+  let path = join(runDir, `${name}.lock`);
   let db: DatabaseSync;
   try {
     mkdirSync(runDir, { recursive: true, mode: 0o700 });
+    path = join(realpathSync(runDir), `${name}.lock`);
+    if (held.has(path)) throw Object.assign(new Error('held by this process'), { errcode: SQLITE_BUSY });
     // SQLite follows links; a lock file is only ever made by us
     closeSync(openSync(path, constants.O_CREAT | constants.O_RDWR | constants.O_NOFOLLOW, 0o600));
     chmodSync(path, 0o600);
@@ -47,10 +53,20 @@ export function acquireLock(runDir: string, name: string): Disposable {
       hint: 'set GARNER_RUN_DIR to a local directory of your own',
     });
   }
-  writeFileSync(holder, `pid ${process.pid}, since ${new Date().toISOString()}\n`, { mode: 0o600 });
+  held.add(path);
+  try {
+    rmSync(holder, { force: true });
+    writeFileSync(holder, `pid ${process.pid}, since ${new Date().toISOString()}\n`, {
+      flag: 'wx',
+      mode: 0o600,
+    });
+  } catch {
+    // it is for a message only: a full disk here is no reason not to run
+  }
   return {
     [Symbol.dispose]() {
       rmSync(holder, { force: true });
+      held.delete(path);
       db.close();
     },
   };
