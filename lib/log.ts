@@ -19,12 +19,23 @@ export function setBeforeLogLine(hook: () => void): void {
   beforeLine = hook;
 }
 
-/** Writes to stderr at once; a reader that has gone away doesn't end a backup. */
+const RETRY_MS = 5;
+const GIVE_UP_MS = 10_000;
+const clock = new Int32Array(new SharedArrayBuffer(4));
+
+/** Writes to stderr at once; a reader that has gone away, or sleeps for long, doesn't end or stop a backup. */
 export function writeStderr(text: string): void {
-  try {
-    writeSync(2, text);
-  } catch {
-    // EPIPE or a closed terminal: the run itself is not affected
+  let rest = Buffer.from(text);
+  for (let waitedMs = 0; rest.length > 0 && waitedMs < GIVE_UP_MS; ) {
+    try {
+      rest = rest.subarray(writeSync(2, rest));
+    } catch (error) {
+      // EPIPE or a closed terminal: the run itself is not affected
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return;
+      // a full pipe that Node has made non-blocking
+      Atomics.wait(clock, 0, 0, RETRY_MS);
+      waitedMs += RETRY_MS;
+    }
   }
 }
 
