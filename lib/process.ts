@@ -1,7 +1,7 @@
 // Running other programs: pipelines joined by the kernel, every exit checked, each program in a process group
 // of its own that is ended as a whole, stderr bounded, a grace time for output that a grandchild keeps open.
 // Programs are started without a shell and without garner's own settings in their environment.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -87,6 +87,10 @@ export function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
 
 /** Ends a group: SIGTERM, then SIGKILL after the grace time. */
 export function endGroup(child: ChildProcess, graceMs = GRACE_MS): void {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) {
+    signalGroup(child, 'SIGKILL'); // what it may have left running
+    return;
+  }
   signalGroup(child, 'SIGTERM');
   const timer = setTimeout(() => signalGroup(child, 'SIGKILL'), graceMs);
   child.once('exit', () => {
@@ -113,6 +117,7 @@ export function exitOf(
           timer = setTimeout(giveUp, graceMs);
           return;
         }
+        signalGroup(child, 'SIGKILL'); // what keeps the output open, unless it has left the group
         child.stdout?.destroy();
         child.stderr?.destroy();
         resolve({ code, signal });
@@ -154,11 +159,32 @@ function startError(command: Command, error: Error): GarnerError {
   return cannot(missing ? 'program-missing' : 'program-failed', 'run program', command.file, error);
 }
 
+/** Starts one program; what Node says at once (no more open files, arguments too long) is an error like any other. */
+function start(command: Command, stdio: StdioOptions & unknown[], onFailure: () => void): ChildProcess {
+  try {
+    const child = spawn(command.file, command.args, {
+      stdio: [...stdio, ...(command.fds ?? [])] as StdioOptions,
+      env: programEnvironment(command.env),
+      cwd: command.cwd,
+      detached: true,
+    });
+    if (child.stderr === undefined) {
+      child.on('error', () => {});
+      throw Object.assign(new Error('too many open files'), { code: 'EMFILE' });
+    }
+    return child;
+  } catch (error) {
+    onFailure();
+    throw startError(command, error as Error);
+  }
+}
+
 /**
  * Starts programs whose outputs feed each other through kernel pipes; only the last one's output comes to JavaScript.
  * @param commands in the order of the data
  * @param stdin `pipe`: the caller feeds the first; a number: an open file; `ignore`: nothing
  * @param signal ends all groups when it aborts
+ * @throws the abort reason; program-failed where not even a start could be tried
  */
 export function startPipeline(
   commands: readonly Command[],
@@ -169,11 +195,8 @@ export function startPipeline(
   // from the last to the first: each writes into the stdin of the one started before it
   let next: ChildProcess | undefined;
   for (const [index, command] of [...commands.entries()].reverse()) {
-    const child = spawn(command.file, command.args, {
-      stdio: [index === 0 ? stdin : 'pipe', next?.stdin ?? 'pipe', 'pipe', ...(command.fds ?? [])],
-      env: programEnvironment(command.env),
-      cwd: command.cwd,
-      detached: true,
+    const child = start(command, [index === 0 ? stdin : 'pipe', next?.stdin ?? 'pipe', 'pipe'], () => {
+      for (const started of children) endGroup(started);
     });
     next?.stdin?.destroy(); // our copy: else the reader never sees the end
     child.stdin?.on('error', () => {}); // EPIPE: the exit code tells
@@ -262,6 +285,7 @@ export async function capture(
   pipeline.stdout.on('data', (chunk: Buffer) => {
     sizeBytes += chunk.length;
     if (sizeBytes <= maxBytes) chunks.push(chunk);
+    else pipeline.stdout.destroy(); // ends it, where it would print for ever
   });
   const [ended] = await pipeline.ended;
   if (sizeBytes > maxBytes) {
