@@ -1,5 +1,6 @@
 // The directory where archives are made: ours, no link, closed to others.
 import { accessSync, chmodSync, chownSync, constants, lstatSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { FileAccess } from './durable.ts';
 import { cannot } from './errors.ts';
 import { captureOk } from './process.ts';
@@ -33,6 +34,8 @@ export function ensureDirectory(path: string, gid: number | undefined): void {
   let stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) {
     try {
+      // the group has to get through to it
+      if (gid !== undefined) mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
       mkdirSync(path, { recursive: true, mode: 0o700 });
       stat = lstatSync(path);
     } catch (error) {
@@ -63,6 +66,7 @@ async function groupId(group: string, signal: AbortSignal): Promise<number> {
     const line = await captureOk({ file: 'getent', args: ['group', '--', group] }, { signal });
     return Number(line.split(':')[2]);
   } catch {
+    signal.throwIfAborted();
     throw cannot('configuration', 'use GARNER_GROUP', group, 'there is no such group', {
       hint: `addgroup --system '${group}'`,
     });
