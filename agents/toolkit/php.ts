@@ -31,7 +31,14 @@ export function readPhpVariables(
     const engine = new Engine({ parser: { suppressErrors: false }, ast: { withPositions: false } });
     program = engine.parseCode(source, file) as unknown as Node;
   } catch (error) {
-    throw cannot('application-configuration', 'read configuration', file, error);
+    // the parser's own message shows the text it stumbled over, which may be a password
+    const line = /on line \d+/.exec(String(error))?.[0] ?? 'in some line';
+    throw cannot(
+      'application-configuration',
+      'read configuration',
+      file,
+      `PHP cannot parse it: error ${line}`,
+    );
   }
 
   /** Everything below a statement that may or may not run. */
@@ -42,8 +49,9 @@ export function readPhpVariables(
     }
     if (value === null || typeof value !== 'object') return;
     const node = value as Node;
-    const name = node.kind === 'assign' ? variableName(node.left as Node) : undefined;
-    if (name !== undefined) variables.set(name, NOT_LITERAL);
+    if (node.kind === 'assign') {
+      for (const name of assignedNames(node.left as Node)) variables.set(name, NOT_LITERAL);
+    }
     for (const child of Object.values(node)) spoil(child);
   };
 
@@ -53,7 +61,8 @@ export function readPhpVariables(
       case 'nowdoc':
         return String(node.value);
       case 'number':
-        return Number(node.value);
+        // octal, hexadecimal and huge numbers aren't what they look like
+        return /^(0|[1-9]\d{0,14})$/.test(String(node.value)) ? Number(node.value) : NOT_LITERAL;
       case 'boolean':
         return Boolean(node.value);
       case 'nullkeyword':
@@ -77,17 +86,28 @@ export function readPhpVariables(
 
   for (const statement of program.children as Node[]) {
     const expression = statement.expression as Node | undefined;
-    const name = expression?.kind === 'assign' ? variableName(expression.left as Node) : undefined;
-    if (name === undefined || expression === undefined) spoil(statement);
-    else variables.set(name, expression.operator === '=' ? evaluate(expression.right as Node) : NOT_LITERAL);
+    const left = expression?.kind === 'assign' ? (expression.left as Node) : undefined;
+    const name = left?.kind === 'variable' ? left.name : undefined;
+    if (expression === undefined || typeof name !== 'string') {
+      spoil(statement);
+      continue;
+    }
+    spoil(expression.right); // `$a = $b = …`
+    variables.set(name, expression.operator === '=' ? evaluate(expression.right as Node) : NOT_LITERAL);
   }
   return variables;
 }
 
-/** @returns the name of a plain variable; `$a['b'] = …` changes `$a` in a way that isn't followed */
-function variableName(left: Node): string | undefined {
-  if (left.kind === 'variable') return typeof left.name === 'string' ? left.name : undefined;
-  return undefined;
+/** @returns the variables that an assignment to this changes; `$a['b'] = …` changes `$a` in a way that isn't followed */
+function assignedNames(left: Node): string[] {
+  if (left.kind === 'variable') return typeof left.name === 'string' ? [left.name] : [];
+  if (left.kind === 'list' || left.kind === 'array') {
+    return (left.items as (Node | null)[]).flatMap((item) =>
+      item === null ? [] : assignedNames((item.kind === 'entry' ? item.value : item) as Node),
+    );
+  }
+  const { what, offset } = left as { what?: Node; offset?: Node };
+  return what?.name === 'GLOBALS' && offset?.kind === 'string' ? [String(offset.value)] : [];
 }
 
 function join(left: PhpValue, right: PhpValue): PhpValue {
