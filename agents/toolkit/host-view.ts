@@ -1,7 +1,7 @@
 // The application's own configuration, read as it is on this host. While an archive is restored, files that it brings
 // are seen in place of those that will be replaced.
-import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { existsSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { dirname, join, relative, resolve as resolvePath } from 'node:path';
 import { cannot } from '../../lib/errors.ts';
 
 /** A configuration file larger than this is none. */
@@ -17,12 +17,21 @@ export interface HostView {
   /** @throws application-configuration where the file is missing, unreadable or absurdly large */
   readText(path: string): string;
   exists(path: string): boolean;
-  /** @returns the path without links; as given where it doesn't exist */
+  /** @returns the path without links; as given, or where its link leads, where that doesn't exist */
   resolve(path: string): string;
 }
 
+/** A link whose target is yet to be restored leads there all the same. */
+function danglingTarget(path: string): string {
+  try {
+    return resolvePath(dirname(path), readlinkSync(path));
+  } catch {
+    return path;
+  }
+}
+
 export function hostView(overlays: readonly Overlay[] = []): HostView {
-  const resolve = (path: string): string => (existsSync(path) ? realpathSync(path) : path);
+  const resolve = (path: string): string => (existsSync(path) ? realpathSync(path) : danglingTarget(path));
   const locate = (path: string): string => {
     for (const candidate of [path, resolve(path)]) {
       for (const { root, staged } of overlays) {
