@@ -5,6 +5,7 @@ import { cannot, GarnerError } from '../lib/errors.ts';
 import { type Command, capture, describeExit, type Ended, feed, startPipeline } from '../lib/process.ts';
 import type { DumpFacts, Engine } from './toolkit/engine.ts';
 import {
+  type ClientAccess,
   clientError,
   describeConnection,
   findClient,
@@ -91,7 +92,7 @@ function likeMatches(pattern: string, name: string): boolean {
 
 async function dumpCommand(
   connection: MysqlConnection,
-  access: { args: string[]; fds: number[] },
+  access: ClientAccess,
   options: readonly string[],
   signal: AbortSignal,
 ): Promise<Command> {
@@ -117,6 +118,7 @@ async function dumpCommand(
       '--',
       connection.database,
     ],
+    env: access.env,
     fds: access.fds,
   };
 }
@@ -251,6 +253,7 @@ const engine: Engine<MysqlConnection> = {
         '--',
         connection.database,
       ],
+      env: access.env,
       fds: access.fds,
       onStderrLine: (line) => {
         said = line;

@@ -44,9 +44,10 @@ function openOptionFile({ host, port, socket, user, password }: MysqlConnection)
   return readable;
 }
 
-/** What a program needs to connect: the arguments that come first, and the descriptor they name. */
+/** What a program needs to connect: the arguments that come first, the descriptor they name, and its environment. */
 export interface ClientAccess extends Disposable {
   args: string[];
+  env: Record<string, string>;
   fds: number[];
 }
 
@@ -54,6 +55,8 @@ export function openAccess(connection: MysqlConnection): ClientAccess {
   const fd = openOptionFile(connection);
   return {
     args: ['--defaults-extra-file=/dev/fd/3'],
+    // clients read ~/.my.cnf after the file that we name: another account's password there would win over ours
+    env: connection.user === undefined ? {} : { HOME: '/nonexistent' },
     fds: [fd],
     [Symbol.dispose]() {
       closeSync(fd);
@@ -112,6 +115,7 @@ export async function query(
       '--',
       connection.database,
     ],
+    env: access.env,
     fds: access.fds,
   };
   const result = await capture(command, { signal, input: sql });
