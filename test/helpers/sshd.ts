@@ -27,8 +27,10 @@ export interface Sshd {
   identityFile: string;
   /** Fingerprints by type, as `ssh-keygen -l` prints them. */
   hostKeys: Partial<Record<HostKeyType, string>>;
-  /** The process that listens: to be stopped and continued by tests. */
-  pid(): number;
+  /** Stops sshd and its sessions where they are. @returns what lets them go on */
+  pause(): Promise<() => void>;
+  /** What it has logged. */
+  log(): string;
   /** @param directory absolute as the server shows it */
   url(directory: string, port?: number): string;
   /** Ends all sessions and starts again on the same port; with other host keys where types are given. */
@@ -108,6 +110,8 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   let server: ReturnType<typeof run>;
   const hostKeys: Sshd['hostKeys'] = {};
 
+  const readLog = (): string => readFileSync(join(directory, 'log'), 'utf8');
+
   async function makeHostKeys(types: HostKeyType[]): Promise<void> {
     for (const type of Object.keys(hostKeys) as HostKeyType[]) {
       delete hostKeys[type];
@@ -144,7 +148,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     ];
     writeFileSync(file, `${lines.join('\n')}\n`);
     server = run(file, join(directory, 'log'));
-    await untilListening(port, () => readFileSync(join(directory, 'log'), 'utf8'));
+    await untilListening(port, readLog);
   }
 
   async function end(): Promise<void> {
@@ -166,7 +170,14 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     user,
     identityFile,
     hostKeys,
-    pid: () => server.pid as number,
+    log: readLog,
+    async pause() {
+      const pids = await withDescendants(server.pid as number);
+      for (const pid of pids) process.kill(pid, 'SIGSTOP');
+      return () => {
+        for (const pid of pids) process.kill(pid, 'SIGCONT');
+      };
+    },
     url: (path, at = port) => `sftp://${user}@127.0.0.1:${at}${path}`,
     async restart(types) {
       await end();
