@@ -201,7 +201,7 @@ async function sweepSource(
 
 /** After these, the host's other archives would fail the same way. */
 function isLost(error: unknown): boolean {
-  return error instanceof GarnerError && ['store-connect', 'host-key', 'no-space'].includes(error.code);
+  return error instanceof GarnerError && ['store-connect', 'host-key'].includes(error.code);
 }
 
 function describe(error: unknown): string {

@@ -22,8 +22,8 @@ export interface ArchiveOptions {
   instance?: string;
   /** What its one file holds. */
   content?: string | Buffer;
-  /** Replaces fields of the manifest, to make it lie. */
-  manifest?: Record<string, unknown>;
+  /** Replaces fields of the manifest, to make it lie; a text replaces all of it. */
+  manifest?: Record<string, unknown> | string;
 }
 
 export interface MadeArchive {
@@ -104,9 +104,12 @@ export async function makeArchive(directory: string, options: ArchiveOptions): P
       tool: { name: 'garner', version: '0.1.0' },
       members,
       warnings: [],
-      ...options.manifest,
+      ...(typeof options.manifest === 'object' && options.manifest),
     };
-    writeFileSync(join(scratch, 'manifest.json'), JSON.stringify(manifest));
+    writeFileSync(
+      join(scratch, 'manifest.json'),
+      typeof options.manifest === 'string' ? options.manifest : JSON.stringify(manifest),
+    );
     const name = `${application}${instance === undefined ? '' : `.${instance}`}-${host}-${stamp(time)}`;
     await execa('sh', ['-c', MAKE_ARCHIVE, 'sh', scratch, name]);
     mkdirSync(directory, { recursive: true });
