@@ -1,7 +1,7 @@
 # Set-up, tests and the demo. `make help` lists what there is.
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help install test lint demo clean
+.PHONY: help install test lint docs demo clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -18,6 +18,9 @@ test: install ## run every check and test, with real servers of their own; wants
 	@biome ci --colors=off .
 	@tsc
 	@vitest run
+
+docs: install ## write the pages of docs/ that are made from the code
+	@node scripts/generate-docs.ts
 
 demo: install ## back up, pull, verify, prune and restore a small wiki; no root, no server
 	@node scripts/demo.ts
