@@ -1,15 +1,17 @@
 // Messages that could not be sent wait here, each a file of its own, whole or absent, until a later run has sent them.
 // A crash between sending and removing sends one twice; its id tells.
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { writeFileDurably } from '../lib/durable.ts';
+import { PART_PREFIX, sweepParts, writeFileDurably } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
 import { log } from '../lib/log.ts';
 import type { Message } from './message.ts';
 
 /** More than this nobody reads any more; the oldest go first. */
 const MOST_MESSAGES = 1000;
+/** No file is written for so long. */
+const PART_AGE_MS = 3_600_000;
 
 export interface Queued {
   message: Message;
@@ -53,6 +55,11 @@ export function enqueue(directory: string, queued: Queued): void {
   } catch (error) {
     throw cannot('io', 'make the queue', directory, error);
   }
+  // what a killed run has left; a younger one may be another run's, under way
+  sweepParts(directory, (rest) => {
+    const stat = statSync(join(directory, `${PART_PREFIX}${rest}`), { throwIfNoEntry: false });
+    return stat !== undefined && stat.mtimeMs < Date.now() - PART_AGE_MS;
+  });
   const waiting = listQueue(directory);
   for (const name of waiting.slice(0, Math.max(0, waiting.length + 1 - MOST_MESSAGES))) {
     rmSync(join(directory, name), { force: true });

@@ -1,5 +1,5 @@
 // An SMTP server that does what a test tells it to: refuses, hangs, drops, offers TLS or not; and certificates for it.
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -117,6 +117,7 @@ export interface Certificates {
 /** Makes a CA, and a certificate by it for `localhost` and 127.0.0.1, or for other names. */
 export async function makeCertificates(names = 'DNS:localhost,IP:127.0.0.1'): Promise<Certificates> {
   const directory = mkdtempSync(join(tmpdir(), 'garner-tls-'));
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
   const at = (name: string): string => join(directory, name);
   const openssl = (...args: string[]) => execa('openssl', args);
   const fresh = ['req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];

@@ -1,4 +1,13 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -52,6 +61,13 @@ it('keeps at most 1000 messages: the oldest goes', () => {
   expect(listQueue(root)).toHaveLength(1000);
   expect(listQueue(root)[0]).toBe(second);
   expect(listQueue(root)).not.toContain(first);
+});
+
+it('sweeps what a killed run has left unfinished, not what another run is writing', () => {
+  for (const name of ['.part-old', '.part-young']) writeFileSync(join(root, name), '{');
+  utimesSync(join(root, '.part-old'), 0, 0);
+  enqueue(root, { message: message('wiki'), transports: ['email'] });
+  expect(readdirSync(root).filter((name) => name.startsWith('.'))).toEqual(['.part-young']);
 });
 
 it('sets aside what is no message, and goes on', async () => {
