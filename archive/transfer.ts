@@ -138,6 +138,8 @@ async function checkExisting(options: Transfer, expected: Digests, kind: string)
   }
   const sizeBytes = await hashThrough({ from: to, fromPath: toPath, signal, onBytes }, expected);
   await writeSidecars(to, toPath, expected);
+  // sweeps the second name of a run that ended while it published
+  await (await to.create(toPath)).abort();
   return sizeBytes;
 }
 
@@ -184,12 +186,12 @@ async function writeSidecars(store: Store, path: string, digests: Digests): Prom
     const digest = digests[checksum];
     const content = digest === undefined ? undefined : formatSidecar(digest, basename(path));
     const found = await readSmallFile(store, sidecar);
-    if (found === content) continue;
     // left by a run that ended before it published its archive
-    if (found !== undefined) await store.remove(sidecar);
+    if (found !== undefined && found !== content) await store.remove(sidecar);
     if (content === undefined) continue;
     const upload = await store.create(sidecar);
     try {
+      if (found === content) continue;
       await upload.write(Buffer.from(content));
       await upload.publish();
     } finally {

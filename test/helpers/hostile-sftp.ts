@@ -1,6 +1,9 @@
 // An SFTP server that lies: it lets anybody in and answers as the test says.
-import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
 import ssh2, { type SFTPWrapper } from 'ssh2';
 
 export interface HostileAttributes {
@@ -33,21 +36,28 @@ const REGULAR_FILE = 0o100600;
 const STATUS_OK = 0;
 const STATUS_EOF = 1;
 
+async function makeHostKey(): Promise<{ privateKey: Buffer; fingerprint: string }> {
+  const directory = mkdtempSync(join(tmpdir(), 'garner-hostile-key-'));
+  const file = join(directory, 'key');
+  await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file]);
+  const { stdout } = await execa('ssh-keygen', ['-lf', file]);
+  const privateKey = readFileSync(file);
+  rmSync(directory, { recursive: true });
+  return { privateKey, fingerprint: stdout.split(' ')[1] as string };
+}
+
 export async function startHostileSftp({
   names = () => undefined,
   attributes = {},
   read = (sftp, id) => sftp.status(id, STATUS_EOF),
   ignores = () => false,
 }: Behaviour): Promise<HostileSftp> {
-  const key = ssh2.utils.generateKeyPairSync('ed25519');
-  const parsed = ssh2.utils.parseKey(key.public);
-  if (parsed instanceof Error) throw parsed;
-  const digest = createHash('sha256').update(parsed.getPublicSSH()).digest('base64').replace(/=+$/, '');
+  const { privateKey, fingerprint } = await makeHostKey();
   const attrs = { mode: REGULAR_FILE, size: 1000, uid: 0, gid: 0, atime: 0, mtime: 0, ...attributes };
   const handle = Buffer.from('h');
   const clients = new Set<{ end(): unknown }>();
 
-  const server = new ssh2.Server({ hostKeys: [key.private] }, (client) => {
+  const server = new ssh2.Server({ hostKeys: [privateKey] }, (client) => {
     clients.add(client);
     client.on('error', () => {});
     client.on('close', () => clients.delete(client));
@@ -82,7 +92,7 @@ export async function startHostileSftp({
   const { port } = server.address() as AddressInfo;
   return {
     url: `sftp://anybody:no-secret@127.0.0.1:${port}/work`,
-    hostKeys: [`SHA256:${digest}`],
+    hostKeys: [fingerprint],
     async [Symbol.asyncDispose]() {
       for (const client of clients) client.end();
       await new Promise((resolve) => server.close(resolve));
