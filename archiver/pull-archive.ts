@@ -1,7 +1,7 @@
 // One archive on its way here: fetched, read back, verified member by member, written down, and only then removed at
 // its host. At every step a crash leaves either the source's copy or a recorded one here, and the next pull goes on.
 import { basename, join } from 'node:path';
-import { ARCHIVE_SUFFIX, type ArchiveName, groupName } from '../archive/name.ts';
+import { ARCHIVE_SUFFIX, type ArchiveName } from '../archive/name.ts';
 import { type Digests, readSidecars, removeTransferred, transfer } from '../archive/transfer.ts';
 import { type Verified, verifyArchive } from '../archive/verify.ts';
 import { cannot, GarnerError } from '../lib/errors.ts';
@@ -170,8 +170,8 @@ async function verifyAndRecord(
   };
   let verified: Verified;
   try {
+    // also refuses a manifest of another host, application or instance than the name's
     verified = await verifyArchive(path, { expectedSha256: sha256, signal });
-    checkIdentity(verified, parsed, name);
   } catch (error) {
     signal.throwIfAborted();
     if (isBad(error)) await quarantine(run, row, path, error);
@@ -187,18 +187,6 @@ async function verifyAndRecord(
     await catalog.record(row, { kind: event, subject: name, detail });
   }
   return row;
-}
-
-/** A host can only deliver for itself: what it says inside an archive must be what the name says. */
-export function checkIdentity(
-  { manifest }: Pick<Verified, 'manifest'>,
-  parsed: ArchiveName,
-  name: string,
-): void {
-  const inside = `${groupName(manifest.application, manifest.instance ?? undefined)}-${manifest.host}`;
-  const named = `${groupName(parsed.application, parsed.instance)}-${parsed.host}`;
-  if (inside === named) return;
-  throw cannot('content-mismatch', 'accept', name, `its manifest is of ${inside}, its name of ${named}`);
 }
 
 /** The manifest's time, where it lies between the previous archive's and now: a host's clock may be wrong, or lie. */
