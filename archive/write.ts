@@ -133,7 +133,30 @@ export async function startArchive(
     member.end({ uncompressedSizeBytes: data.length, encoding: [] });
   }
 
-  addText(VERSION_NAME, 'version', `${version}\n`);
+  function discard(): void {
+    if (!open) return;
+    open = false;
+    closeSync(fd);
+    rmSync(part, { force: true });
+    try {
+      syncDirectory(workDir.path);
+    } catch {
+      // the disk fails: why the archive is discarded says more
+    }
+  }
+
+  /** Takes back the final name, where this file has got it: an archive without its checksum files is none. */
+  function withdraw(sidecars: readonly string[]): void {
+    if (lstatSync(finalPath, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) rmSync(finalPath);
+    for (const sidecar of sidecars) rmSync(sidecar, { force: true });
+  }
+
+  try {
+    addText(VERSION_NAME, 'version', `${version}\n`);
+  } catch (error) {
+    discard();
+    throw error;
+  }
 
   return {
     name,
@@ -165,25 +188,19 @@ export async function startArchive(
         for (const checksum of checksums) {
           const sidecar = `${finalPath}.${checksum}`;
           const text = formatSidecar(digests[checksum] as string, `${name}${ARCHIVE_SUFFIX}`);
-          writeFileDurably(sidecar, text, { access: workDir.access });
           sidecars.push(sidecar);
+          writeFileDurably(sidecar, text, { access: workDir.access });
         }
         publish(part, finalPath);
         open = false;
         closeSync(fd);
         return { path: finalPath, sizeBytes: position, digests, manifest };
       } catch (error) {
-        if (open) for (const sidecar of sidecars) rmSync(sidecar, { force: true });
+        if (open) withdraw(sidecars);
         throw error instanceof GarnerError ? error : diskError(error, finalPath);
       }
     },
-    [Symbol.dispose]() {
-      if (!open) return;
-      open = false;
-      closeSync(fd);
-      rmSync(part, { force: true });
-      syncDirectory(workDir.path);
-    },
+    [Symbol.dispose]: discard,
   };
 }
 
