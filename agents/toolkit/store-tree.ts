@@ -147,7 +147,7 @@ async function storeFiles(
     let lines = '';
     const flush = (): Buffer => {
       const listed = Buffer.from(lines, 'latin1');
-      writeFully(list, listed);
+      writeFully(list, listed, listBytes);
       listBytes += listed.length;
       const chunk = Buffer.from(paths, 'latin1');
       paths = lines = '';
