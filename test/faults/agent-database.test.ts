@@ -1,0 +1,187 @@
+// What agents do when the database or its client misbehaves. A real MariaDB; clients that lie stand ahead on the PATH.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { fakeClients, HELP, onlyPrograms } from '../helpers/fake-clients.ts';
+import { type MariaDb, startMariadb } from '../helpers/mariadb.ts';
+import { untilNoProcessWith, watchProcesses } from '../helpers/processes.ts';
+import { type Bench, makeBench, type Ran } from '../helpers/run.ts';
+
+const PASSWORD = 'canary-#4711 "x"';
+const AGENT = 'agent-mariadb';
+
+let server: MariaDb;
+let bench: Bench;
+
+beforeAll(async () => {
+  server = await startMariadb();
+  await server.createDatabase('shop', 'shop', PASSWORD);
+  const rows = Array.from({ length: 200 }, (_, i) => `(${i}, 'some text that fills a row')`).join(',');
+  await server.query(
+    `CREATE TABLE a(i INT, t TEXT); CREATE TABLE b(i INT, t TEXT); INSERT INTO b VALUES ${rows};`,
+    'shop',
+  );
+});
+afterAll(() => server.stop());
+beforeEach(() => {
+  bench = makeBench();
+  useDatabase();
+  return () => bench.remove();
+});
+
+function useDatabase({ user = 'shop', password = PASSWORD, port = server.port, name = 'shop' } = {}): void {
+  const url = `mysql://${user}:${encodeURIComponent(password)}@127.0.0.1:${port}/${name}`;
+  bench.configure(`${AGENT}.env`, `GARNER_DATABASE_URL='${url}'\n`);
+}
+
+/** The run failed, said so in one line of its own, and left neither an archive nor a part of one. */
+function expectFailure(ran: Ran, cause: RegExp): void {
+  expect(ran).toMatchObject({ exitCode: 1, stdout: '' });
+  const lines = ran.stderr.split('\n').filter((line) => /^agent-\w+: /.test(line));
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toMatch(cause);
+  expect(ran.stderr).not.toContain('canary');
+  expect(bench.workFiles()).toEqual([]);
+}
+
+const runWith = (dump: string, env: Record<string, string> = {}): Promise<Ran> =>
+  bench.run(AGENT, [], {
+    env: { PATH: fakeClients(bench.directory, { 'mariadb-dump': `${HELP}\n${dump}` }), ...env },
+  });
+
+it('F03 fails where the client prints everything and then exits with 2', async () => {
+  expectFailure(await runWith('"$REAL" "$@"; exit 2'), /cannot dump database .*exit code 2/);
+});
+
+it('F04 fails where the client ends with 0 after part of the dump, wherever it was cut', async () => {
+  for (const bytes of [1, 700, 1500, 4000]) {
+    expectFailure(await runWith(`"$REAL" "$@" | head -c ${bytes}; exit 0`), /the dump is cut off/);
+  }
+  const trailer = 'echo; echo "-- Dump completed on 2026-01-01"';
+  expectFailure(
+    await runWith(`"$REAL" "$@" | head -c 900; ${trailer}`),
+    /tables are missing from the dump: .*b/,
+  );
+});
+
+it('F08 fails where the client writes nothing and exits with 0', async () => {
+  expectFailure(await runWith('exit 0'), /the client wrote nothing/);
+});
+
+it('F05 fails for an account that may not read every table', async () => {
+  await server.query("CREATE USER half@'%' IDENTIFIED BY 'canary-half'; GRANT ALL ON shop.a TO half@'%'");
+  useDatabase({ user: 'half', password: 'canary-half' });
+  expectFailure(await bench.run(AGENT), /the account may not read the whole database, only a/);
+});
+
+it('F05 names the tables of MediaWiki that the account may not read', async () => {
+  await server.query(
+    "CREATE DATABASE wiki; CREATE TABLE wiki.mw_page(i INT); CREATE TABLE wiki.mw_user(i INT); CREATE USER w@'%' IDENTIFIED BY 'canary-w'; GRANT ALL ON wiki.mw_page TO w@'%'",
+  );
+  const directory = join(bench.directory, 'wiki');
+  await execa('mkdir', ['-p', join(directory, 'maintenance'), join(directory, 'images')]);
+  writeFileSync(
+    join(directory, 'maintenance/tables-generated.sql'),
+    'CREATE TABLE /*_*/page (\nCREATE TABLE /*_*/user (\n',
+  );
+  writeFileSync(
+    join(directory, 'LocalSettings.php'),
+    `<?php\n$wgDBserver='127.0.0.1:${server.port}';$wgDBname='wiki';$wgDBuser='w';$wgDBpassword='canary-w';$wgDBprefix='mw_';`,
+  );
+  const ran = await bench.run('agent-mediawiki', [], { env: { MEDIAWIKI_DIR: directory } });
+  expectFailure(ran, /the account may not read mw_user/);
+});
+
+it('F07 fails on a broken view, and names it', async () => {
+  const url = await server.createDatabase('views', 'views', PASSWORD);
+  await server.query(
+    'CREATE TABLE t(i INT); CREATE VIEW broken_view AS SELECT * FROM t; DROP TABLE t',
+    'views',
+  );
+  bench.configure(`${AGENT}.env`, `GARNER_DATABASE_URL='${url}'\n`);
+  expectFailure(await bench.run(AGENT), /broken_view/);
+});
+
+it('F09 ends a dump that hangs on a lock at the time limit, with all that it started', async () => {
+  const client = execa('mariadb', ['--no-defaults', '--user=root', `--socket=${server.socket}`, 'shop'], {
+    input: 'LOCK TABLES b WRITE; SELECT "locked"; DO SLEEP(600);',
+    reject: false,
+  });
+  try {
+    for (;;) {
+      const held = await server.query(
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'DO SLEEP%'",
+      );
+      if (held === '1') break;
+    }
+    const ran = await bench.run(AGENT, [], { env: { GARNER_TIMEOUT: '3s', TEST_MARK: bench.directory } });
+    expectFailure(ran, /the time limit of 3.0 s has passed/);
+    expect(await untilNoProcessWith(bench.directory)).toEqual([]);
+  } finally {
+    client.kill('SIGKILL');
+    await client;
+  }
+});
+
+it('F09 ends a client that ignores SIGTERM and leaves a grandchild', async () => {
+  const ran = await runWith('trap "" TERM; sleep 600 & sleep 600; sleep 600', {
+    GARNER_TIMEOUT: '2s',
+    TEST_MARK: bench.directory,
+  });
+  expectFailure(ran, /the time limit of 2.0 s has passed/);
+  expect(await untilNoProcessWith(bench.directory)).toEqual([]);
+});
+
+it('F10 says in one line that the password is wrong, the server down, the database missing', async () => {
+  useDatabase({ password: 'canary-wrong' });
+  expectFailure(await bench.run(AGENT), /cannot reach database "shop@127.0.0.1:\d+\/shop": .*Access denied/);
+  useDatabase({ port: 1 });
+  expectFailure(await bench.run(AGENT), /cannot reach database .*(Can't connect|111)/);
+  useDatabase({ name: 'absent' });
+  expectFailure(await bench.run(AGENT), /cannot reach database .*(denied|Unknown database).*absent/);
+});
+
+it('F10 says which program is missing and which package has it', async () => {
+  const PATH = await onlyPrograms(bench.directory, [
+    'sh',
+    'readlink',
+    'basename',
+    'dirname',
+    'node',
+    'zstd',
+    'tar',
+  ]);
+  const ran = await bench.run(AGENT, [], { env: { PATH } });
+  expectFailure(ran, /cannot find program "mariadb" or "mysql": it is not on the PATH/);
+  expect(ran.stderr).toContain('hint: apt-get install mariadb-client');
+});
+
+it('F60 shows the password to nobody while it runs, and leaves it nowhere', async () => {
+  const forms = [
+    'canary',
+    encodeURIComponent(PASSWORD),
+    Buffer.from(PASSWORD).toString('base64').slice(0, 20),
+  ];
+  const slow = { mariadb: 'sleep 0.2; exec "$REAL" "$@"', 'mariadb-dump': 'sleep 0.2; exec "$REAL" "$@"' };
+  const env = { PATH: fakeClients(bench.directory, slow), TMPDIR: join(bench.directory, 'tmp') };
+  await execa('mkdir', [env.TMPDIR]);
+  const stop = watchProcesses(forms);
+  const ran = await bench.run(AGENT, ['--json'], { env });
+  const { found, seen } = stop();
+  expect(ran.exitCode).toBe(0);
+  expect(seen).toBeGreaterThan(5);
+  expect(found).toEqual([]);
+
+  const killed = bench.start(AGENT, [], { env: { ...env, TEST_MARK: bench.directory } });
+  setTimeout(() => killed.kill('SIGKILL'), 700);
+  await killed;
+  await untilNoProcessWith(bench.directory);
+  const failed = await runWith('"$REAL" "$@" >&2; exit 2', env);
+  for (const form of forms) {
+    for (const { stdout, stderr } of [ran, failed]) expect(stdout + stderr).not.toContain(form);
+    const grep = ['-rlaF', '--exclude-dir=config', '--', form, bench.directory];
+    expect((await execa('grep', grep, { reject: false })).stdout).toBe('');
+  }
+  expect((await execa('ls', ['-A', env.TMPDIR])).stdout).toBe('');
+});
