@@ -9,6 +9,8 @@ import { type Bench, makeBench, snapshot } from '../helpers/run.ts';
 export interface AgentFixture {
   /** The settings that lead the agent to the application. */
   settings: Record<string, string>;
+  /** The environment besides. */
+  env?: Record<string, string>;
   /** The directories and files that a restore has to bring back; none: only databases. */
   places: string[];
   /** All members but VERSION and manifest.json, without `.zst`, in order: `wiki.sql`, `images.tar`, `images.list`. */
@@ -64,7 +66,7 @@ export function agentContract(
     beforeAll(async () => {
       home = makeBench();
       fixture = await makeFixture(home.directory);
-      env = fixture.settings;
+      env = { ...fixture.settings, ...fixture.env };
     });
     afterAll(async () => {
       await fixture?.remove();
@@ -317,15 +319,17 @@ export function agentContract(
     });
 
     it('reads its settings from its own file, and those of an instance from another', async () => {
-      const lines = Object.entries(env).map(([name, value]) => `${name}='${value}'\n`);
+      const lines = Object.entries(fixture.settings).map(([name, value]) => `${name}='${value}'\n`);
       bench.configure(`${agent}.env`, lines.join(''));
+      const { env = {} } = fixture;
       const archive = await bench.backup(agent, {
+        env,
         args: ['backup', '--work-dir', join(bench.directory, 'own')],
       });
       expect(dirname(archive)).toBe(join(bench.directory, 'own'));
       bench.configure(`${agent}.env`, 'GARNER_CHECKSUMS=nonsense\n');
       bench.configure(`${agent}.blue_2.env`, lines.join(''));
-      const blue = await bench.backup(agent, { args: ['--instance', 'blue_2'] });
+      const blue = await bench.backup(agent, { env, args: ['--instance', 'blue_2'] });
       expect(basename(blue)).toMatch(new RegExp(`^${application}\\.blue_2-web1`));
       expect((await manifestOf(blue)).instance).toBe('blue_2');
       expect((await bench.run(agent, [])).exitCode).toBe(2);
