@@ -1,0 +1,57 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+const MAIN = join(import.meta.dirname, '../../cli/main.ts');
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'garner-config-'));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const put = (name: string, content: string, mode = 0o600): void =>
+  writeFileSync(join(directory, name), content, { mode });
+
+async function check(): Promise<{ exitCode: number | undefined; lines: string[] }> {
+  const { exitCode, stdout, stderr } = await execa(process.execPath, [MAIN, 'garner', 'config', 'check'], {
+    env: { GARNER_CONFIG_DIR: directory },
+    reject: false,
+  });
+  expect(stderr).toBe('');
+  return { exitCode, lines: stdout.split('\n').map((line) => line.replaceAll(`${directory}/`, '')) };
+}
+
+test('names each file that is good', async () => {
+  put('garner.env', 'GARNER_HOST=web1\n');
+  put('agent-sqlite.env', 'SQLITE_FILES=/x.db\n');
+  put('agent-sqlite.blue.env', 'SQLITE_FILES=/y.db\n');
+  const { exitCode, lines } = await check();
+  expect(exitCode).toBe(0);
+  expect(lines.sort()).toEqual(['agent-sqlite.blue.env: good', 'agent-sqlite.env: good', 'garner.env: good']);
+});
+
+test('says where there is no file at all', async () => {
+  expect(await check()).toEqual({ exitCode: 0, lines: [`no configuration file in ${directory}`] });
+});
+
+test('says what is wrong with every file, each once', async () => {
+  put('garner.env', 'GARNER_TIMEOUT=soon\n');
+  put('agent-sqlite.env', 'SQLITE_FILES=/x.db\n');
+  put('agent-mediawiki.env', 'GARNER_HOTS=x\n');
+  put('agent-mariadb.env', 'GARNER_DATABASE_URL=mysql://u:pw12345@h/d\n', 0o644);
+  put('agent-mediawki.env', '');
+  put('archiver.yaml', 'archive: /x\n');
+  const { exitCode, lines } = await check();
+  expect(exitCode).toBe(2);
+  const about = (text: string): string[] => lines.filter((line) => line.includes(text));
+  expect(about('"soon"')).toHaveLength(1);
+  expect(about('unknown setting "GARNER_HOTS"')).toHaveLength(1);
+  expect(about('it holds a secret and others can read it')).toHaveLength(1);
+  expect(about('there is no agent-mediawki')).toHaveLength(1);
+  expect(about('archiver.yaml": hosts')).toHaveLength(1);
+  expect(about('agent-sqlite.env: good')).toHaveLength(1);
+  expect(lines.join('\n')).not.toContain('pw12345');
+});
