@@ -68,6 +68,11 @@ export function fileSize(path: string): number | undefined {
   return stat?.isFile() ? stat.size : undefined;
 }
 
+/** @returns when a file's bytes, name or rights were last changed, in milliseconds since 1970; nobody can set it back */
+export function changedMs(path: string): number {
+  return lstatSync(path, { throwIfNoEntry: false })?.ctimeMs ?? 0;
+}
+
 /**
  * Removes what ended runs have left: unfinished files, and checksum files without archive that are older than a day.
  * The caller holds the lock.

@@ -1,5 +1,6 @@
 // Deletes what retention lets go. Refused, rather than guessed, wherever something looks like a mistake: the store is not
-// mounted, the catalog and the disk disagree, the clock jumped, or much would go at once. The intent is written down
+// mounted, the catalog and the disk disagree, the clock jumped, or much would go at once. What was changed on the disk
+// since it was verified is verified again before it counts. The intent is written down
 // before a deletion, the result after it.
 import { join } from 'node:path';
 import { type ArchiveName, groupName, parseName } from '../archive/name.ts';
@@ -9,8 +10,9 @@ import { type Policy, plan } from '../lib/retention.ts';
 import { plural } from '../lib/text.ts';
 import type { ArchiveRow } from './catalog/schema.ts';
 import type { HostConfiguration } from './configuration.ts';
-import { archivePath, deleteArchive, fileSize, storedArchives } from './layout.ts';
-import type { Run } from './run.ts';
+import { archivePath, changedMs, deleteArchive, fileSize, storedArchives } from './layout.ts';
+import { type Run, tellFailure } from './run.ts';
+import { verifyOne } from './verify.ts';
 
 const LARGE_COUNT = 10;
 const LARGE_SHARE = 0.25;
@@ -40,6 +42,7 @@ export async function pruneHost(
 ): Promise<PruneReport> {
   const report: PruneReport = { keep: [], remove: [], refused: [] };
   if (!dryRun) await settleInterrupted(run, host.name);
+  if (!dryRun) await verifyTouched(run, host.name);
   const rows = await run.catalog.list(['present', 'removing'], host.name);
   const doubt = findDoubt(run.configuration.root, host.name, rows);
   if (doubt !== undefined) {
@@ -79,7 +82,7 @@ function planGroup(run: Run, rows: ArchiveRow[], policy: Policy): Pick<PruneRepo
   const { root } = run.configuration;
   // a bad one neither counts nor goes: `verify` moves it to quarantine
   const isDamaged = (row: ArchiveRow): boolean =>
-    row.problem !== null || fileSize(pathOf(root, row.name)) !== row.size_bytes;
+    row.problem !== null || fileSize(pathOf(root, row.name)) !== row.size_bytes || wasTouched(root, row);
   const [damaged, whole] = [rows.filter(isDamaged), rows.filter((row) => !isDamaged(row))];
   const points = whole.map(({ name, time, verified }) => ({
     id: name,
@@ -89,7 +92,10 @@ function planGroup(run: Run, rows: ArchiveRow[], policy: Policy): Pick<PruneRepo
   const { keep, remove } = plan(points, policy, run.now);
   return {
     keep: [
-      ...damaged.map(({ name }) => ({ name, reasons: ['damaged: see archiver verify'] })),
+      ...damaged.map(({ name }) => ({
+        name,
+        reasons: ['damaged or changed since it was verified: see archiver verify'],
+      })),
       ...keep.map(({ id, reasons }) => ({ name: id, reasons })),
     ],
     remove: remove.map(({ id, reason }) => ({ name: id, reason })),
@@ -108,6 +114,23 @@ async function deleteGroup(
     deleteArchive(pathOf(configuration.root, name));
     await catalog.change([name], { state: 'removed' }, { kind: 'pruned', subject: name, detail: { reason } });
     info(`${subject}: pruned ${name} (${reason})`, { subject, name });
+  }
+}
+
+/** An archive that somebody wrote to after it was verified is no proven copy any more. */
+function wasTouched(root: string, { name, verified_at }: ArchiveRow): boolean {
+  return verified_at !== null && changedMs(pathOf(root, name)) > Date.parse(verified_at);
+}
+
+/** Verifies again what was touched, before anything is deleted on the strength of it. */
+async function verifyTouched(run: Run, host: string): Promise<void> {
+  const { root } = run.configuration;
+  for (const row of await run.catalog.list(['present'], host)) {
+    if (!wasTouched(root, row) || fileSize(pathOf(root, row.name)) !== row.size_bytes) continue;
+    await verifyOne(run, row).catch((error) => {
+      run.signal.throwIfAborted();
+      tellFailure(host, error);
+    });
   }
 }
 

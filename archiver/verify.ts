@@ -51,7 +51,11 @@ export async function verifyHosts(
   return report;
 }
 
-async function verifyOne(run: Run, row: ArchiveRow): Promise<'digest' | 'content'> {
+/**
+ * Verifies one archive and writes down what was found; a bad one goes to quarantine.
+ * @throws checksum-mismatch, content-mismatch, not-an-archive; io where it could not be looked at
+ */
+export async function verifyOne(run: Run, row: ArchiveRow): Promise<'digest' | 'content'> {
   const { catalog, configuration, signal } = run;
   const path = join(configuration.root, archivePath(parseName(row.name) as ArchiveName, row.name));
   if (fileSize(path) === undefined) {

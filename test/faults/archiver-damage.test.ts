@@ -100,6 +100,19 @@ describe('damaged bytes', () => {
     expect(archives()).toContain(`web1/mediawiki/${good.name}.tar`);
   });
 
+  test('F43 the newest archive with a flipped bit, not scrubbed yet, is verified before anything goes', async () => {
+    archiver.configureHosts(['web1'], { retention: '{last: 1}' });
+    const good = await makeArchive(work, { host: 'web1', time: daysAgo(2) });
+    const newest = await makeArchive(work, { host: 'web1', time: daysAgo(1) });
+    await archiver.run(['pull', '--no-prune']);
+    flip(here(newest), 700);
+    const looked = await archiver.run(['prune', '--dry-run', '--json', '--allow-large']);
+    expect(looked.json).toMatchObject({ remove: [], keep: [{ name: newest.name }, { name: good.name }] });
+    const pruned = await archiver.run(['prune', '--json', '--allow-large']);
+    expect(pruned.json).toMatchObject({ remove: [], keep: [{ name: good.name }] });
+    expect(archives()).toEqual([`.quarantine/web1/${newest.name}.tar`, `web1/mediawiki/${good.name}.tar`]);
+  });
+
   test('F43 a newer archive that fails its pull takes no slot', async () => {
     archiver.configureHosts(['web1'], { retention: '{last: 1}' });
     const good = await makeArchive(work, { host: 'web1', time: daysAgo(2) });
