@@ -84,15 +84,13 @@ async function judgeArchive(said: Said, warning: Complaint | undefined): Promise
       : { result: 'WARNINGS', summary: `${size}, with warnings`, causes: warning.lines, archive };
   } catch (error) {
     const how = redact(causeText(error));
-    const causes = [how, ...(warning?.lines ?? [])];
-    return {
-      result: warning === undefined ? 'FAILED' : 'WARNINGS',
-      summary: how,
-      causes,
-      archive: undefined,
-    };
+    // an archive that it named and that is not good is no backup, whatever it ended with
+    const result = warning !== undefined && error === NONE_NAMED ? 'WARNINGS' : 'FAILED';
+    return { result, summary: how, causes: [how, ...(warning?.lines ?? [])], archive: undefined };
   }
 }
+
+const NONE_NAMED = new GarnerError('not-an-archive', 'it said that it is done, but named no archive');
 
 /** @returns the path that an agent has printed: its last line, or `archive` of its JSON object */
 function archivePath(stdout: string): string {
@@ -105,7 +103,7 @@ function archivePath(stdout: string): string {
     }
   }
   if (typeof path !== 'string' || !isAbsolute(path) || path.includes('\0')) {
-    throw new GarnerError('not-an-archive', 'it said that it is done, but named no archive');
+    throw NONE_NAMED;
   }
   return path;
 }

@@ -196,6 +196,9 @@ describe('results', () => {
     await makeArchive(host.root);
     writeFileSync(archive, 'an archivE\n');
     expect(await run(`echo ${archive}`)).toMatch(/^FAILED .*: cannot verify archive/);
+    const warned = host.script('agent-warned', `#!/bin/sh\necho ${archive}; exit 3\n`);
+    expect((await host.notify(['--', warned])).exitCode).toBe(3);
+    expect(host.mail().headers.subject).toMatch(/FAILED warned .*: cannot verify archive/);
   }, 120_000);
 });
 
