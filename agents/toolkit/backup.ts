@@ -11,7 +11,7 @@ import { loadEngine } from '../../databases/toolkit/engines.ts';
 import { parseClientOptions } from '../../databases/toolkit/mysql-client.ts';
 import { garnerVersion } from '../../lib/command-line.ts';
 import { partPath, sweepParts } from '../../lib/durable.ts';
-import { causeText, GarnerError } from '../../lib/errors.ts';
+import { causeText } from '../../lib/errors.ts';
 import { acquireLock } from '../../lib/lock.ts';
 import { info, warn } from '../../lib/log.ts';
 import { startProgress } from '../../lib/progress.ts';
@@ -20,6 +20,7 @@ import { openWorkDir } from '../../lib/work-dir.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
 import { databasesOf } from './sources.ts';
 import { type StoreContext, storeTree } from './store-tree.ts';
+import { readVersion } from './versions.ts';
 
 /** How long a checksum file may lie without its archive before it is swept. */
 const ORPHAN_MS = 86_400_000;
@@ -133,18 +134,14 @@ async function probeVersion(
   context: AgentContext,
   warnAbout: (warning: Warning) => void,
 ): Promise<string> {
-  let cause: string;
   try {
-    const version = (await agent.version(context)).trim();
-    if (/^[\x21-\x7e]{1,100}$/.test(version)) return version;
-    cause = 'what was found is no version';
+    return await readVersion(agent, context);
   } catch (error) {
     context.signal.throwIfAborted();
-    if (error instanceof GarnerError && error.exitCode > 128) throw error;
-    cause = causeText(error);
+    const message = `the version of ${agent.title} is unknown: ${causeText(error)}`;
+    warnAbout({ code: 'version-unknown', message });
+    return 'unknown';
   }
-  warnAbout({ code: 'version-unknown', message: `the version of ${agent.title} is unknown: ${cause}` });
-  return 'unknown';
 }
 
 /** Removes what ended runs of this application have left; the lock says that none is alive. */

@@ -4,6 +4,7 @@ import { causeText } from '../../lib/errors.ts';
 import { formatSize, plural } from '../../lib/text.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
 import { databasesOf } from './sources.ts';
+import { readVersion } from './versions.ts';
 import { walkTree } from './walk.ts';
 
 export interface Description {
@@ -38,7 +39,7 @@ export async function describeAgent(
 ): Promise<Description> {
   let version: string;
   try {
-    version = await agent.version(context);
+    version = await readVersion(agent, context);
   } catch (error) {
     version = `unknown (${causeText(error)})`;
   }

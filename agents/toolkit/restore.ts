@@ -29,7 +29,7 @@ import {
   swapIn,
   type TreeTarget,
 } from './stage-tree.ts';
-import { compareVersions } from './versions.ts';
+import { compareVersions, readVersion } from './versions.ts';
 
 export interface RestoreOptions {
   only: 'database' | 'files' | undefined;
@@ -202,7 +202,7 @@ async function checkVersion(
 ): Promise<void> {
   let here: string;
   try {
-    here = await agent.version(context);
+    here = await readVersion(agent, context);
   } catch (error) {
     warn(
       `the version of ${agent.title} on this host is unknown (${causeText(error)}); the archive is of ${manifest.version}`,

@@ -1,4 +1,15 @@
-// Comparing versions of applications: 1.39.17, 8.8.0-m01, 1.40.0-rc.1.
+// Versions of applications, asked for and compared: 1.39.17, 8.8.0-m01, 1.40.0-rc.1.
+import type { AgentContext, AgentDefinition } from './define-agent.ts';
+
+/**
+ * @returns the version of the application on this host: one word
+ * @throws where the agent finds none
+ */
+export async function readVersion(agent: AgentDefinition, context: AgentContext): Promise<string> {
+  const version = (await agent.version(context)).trim();
+  if (/^[\x21-\x7e]{1,100}$/.test(version)) return version;
+  throw new Error('what was found is no version');
+}
 
 /**
  * @returns negative, zero or positive as `a` is lower than, equal to or higher than `b`; undefined where one of them
