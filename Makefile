@@ -17,7 +17,7 @@ test: install ## run every check and test, with real servers of their own; wants
 	@scripts/test-packages.sh
 	@biome ci --colors=off .
 	@tsc
-	@vitest run
+	@scripts/as-root.sh vitest run
 
 docs: install ## write the pages of docs/ that are made from the code
 	@node scripts/generate-docs.ts

@@ -2,9 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 
 const demo = join(import.meta.dirname, '../../scripts/demo.ts');
+
+// root's files would be in the way of the next demo
+afterAll(() => rmSync(join(demo, '../../.demo'), { recursive: true, force: true }));
 
 it('tells in one line which program is missing', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'garner-demo-'));
