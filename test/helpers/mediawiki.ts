@@ -83,7 +83,13 @@ export async function createWiki(options: { directory: string; database: string 
   ]);
   await appendFile(
     localSettings,
-    '\n$wgEnableUploads = true;\n$wgUseImageMagick = false;\n$wgFileExtensions[] = "txt";\n$wgJobRunRate = 0;\n',
+    `
+$wgEnableUploads = true;
+$wgUseImageMagick = false;
+$wgFileExtensions[] = "txt";
+$wgJobRunRate = 0;
+$wgCacheDirectory = "$IP/cache"; // not Debian's, which all wikis of the host share
+`,
   );
 
   let server: ReturnType<typeof startServer> | undefined;
@@ -141,7 +147,7 @@ export async function createWiki(options: { directory: string; database: string 
 }
 
 function layOut(directory: string): void {
-  mkdirSync(join(directory, 'images'), { recursive: true });
+  for (const name of ['cache', 'images']) mkdirSync(join(directory, name), { recursive: true });
   for (const name of readdirSync(PACKAGE)) {
     if (!NOT_LINKED.includes(name)) symlinkSync(join(PACKAGE, name), join(directory, name));
   }
