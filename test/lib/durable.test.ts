@@ -182,9 +182,11 @@ describe('a new file', () => {
 test("sweeping removes the unfinished files that are the caller's, and nothing else", () => {
   const mine = [partPath(at('mine')), partPath(at('mine'))];
   const other = partPath(at('other'));
-  for (const path of [...mine, other, at('mine')]) writeFileSync(path, '');
+  for (const path of [...mine, other, at('mine'), at('xpart-mine.00000000')]) writeFileSync(path, '');
   linkSync(at('mine'), at('.part'));
   const swept = sweepParts(directory, (rest) => /^mine\.[0-9a-f]{8}$/.test(rest));
   expect(swept.map(at).sort()).toEqual(mine.sort());
-  expect(readdirSync(directory).map(at).sort()).toEqual([at('.part'), other, at('mine')].sort());
+  expect(readdirSync(directory).map(at).sort()).toEqual(
+    [at('.part'), other, at('mine'), at('xpart-mine.00000000')].sort(),
+  );
 });
