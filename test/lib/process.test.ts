@@ -44,7 +44,9 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 async function readAll(stream: AsyncIterable<Buffer>): Promise<string> {
-  return Buffer.concat(await Array.fromAsync(stream)).toString();
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
 }
 
 describe('a pipeline', () => {
