@@ -171,6 +171,30 @@ describe('agent-directories', () => {
     expect(stdout.trim()).toBe('file');
   });
 
+  it('encrypts every member with files in it for GARNER_AGE_RECIPIENTS, and restores with the identity alone', async () => {
+    await inDirectory(root, 'printf "canary text" > file-with-a-telling-name');
+    const before = await snapshot(root);
+    const identity = join(bench.directory, 'identity');
+    await execa('age-keygen', ['-o', identity]);
+    const { stdout: recipient } = await execa('age-keygen', ['-y', identity]);
+    const env = { DIRECTORIES: root, GARNER_AGE_RECIPIENTS: recipient };
+    const archive = await bench.backup('agent-directories', { env });
+    const { stdout: members } = await execa('tar', ['-tf', archive]);
+    expect(members.split('\n').filter((name) => name.endsWith('.zst.age'))).toHaveLength(2);
+    expect((await execa('grep', ['-caF', 'telling', archive], { reject: false })).stdout).toBe('0');
+    await rm(root, { recursive: true });
+    const without = await bench.run('agent-directories', ['restore', archive], { env });
+    expect(without).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining('GARNER_AGE_IDENTITY_FILE'),
+    });
+    const own = { ...env, GARNER_AGE_IDENTITY_FILE: identity };
+    expect(await bench.run('agent-directories', ['restore', archive], { env: own })).toMatchObject({
+      exitCode: 0,
+    });
+    expect(await snapshot(root)).toBe(before);
+  });
+
   it('takes what a hostile manifest includes from no place outside the tree', async () => {
     await inDirectory(root, 'printf a > file');
     const archive = await bench.backup('agent-directories', { env: { DIRECTORIES: root } });

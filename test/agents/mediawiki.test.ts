@@ -285,6 +285,33 @@ describe('agent-mediawiki reads LocalSettings.php', () => {
     expect((await execa('tar', ['-xOf', archive, 'VERSION'])).stdout).toBe('unknown');
   });
 
+  it('and its version: an archive of a newer wiki is restored over an older one with --force only', async () => {
+    layOut(directory, `<?php\n${live()}`);
+    const env = { MEDIAWIKI_DIR: directory };
+    const archive = await bench.backup('agent-mediawiki', { env });
+    const restore = (...args: string[]) =>
+      bench.run('agent-mediawiki', ['restore', archive, '--only', 'files', ...args], { env });
+    const here = (version: string) =>
+      writeFileSync(
+        join(directory, 'includes/Defines.php'),
+        `<?php\ndefine( 'MW_VERSION', '${version}' );\n`,
+      );
+    here('1.39.9');
+    const before = await snapshot(directory);
+    const refused = await restore();
+    expect(refused).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('here is 1.39.9, the archive is of 1.39.17'),
+    });
+    expect(await snapshot(directory)).toBe(before);
+    expect(await restore('--force')).toMatchObject({ exitCode: 0 });
+    here('1.40.0');
+    expect(await restore('--force')).toMatchObject({
+      exitCode: 0,
+      stderr: expect.stringContaining('upgrade its data'),
+    });
+  });
+
   it('and prints a whole path and whole JSON also where the password is an ordinary word', async () => {
     await server.query("CREATE USER plain@'%' IDENTIFIED BY 'media'; GRANT ALL ON wiki.* TO plain@'%'");
     layOut(directory, `<?php\n${live({ wgDBuser: "'plain'", wgDBpassword: "'media'" })}`);

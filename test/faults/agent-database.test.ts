@@ -93,6 +93,20 @@ it('F05 names the tables of MediaWiki that the account may not read', async () =
   expectFailure(ran, /the account may not read mw_user/);
 });
 
+it('F05 takes rights that come by a role or by a pattern, and warns of those that lack', async () => {
+  await server.query(
+    "CREATE ROLE reader; GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON `sh%`.* TO reader; CREATE USER r@'%' IDENTIFIED BY 'canary-r'; GRANT reader TO r@'%'; SET DEFAULT ROLE reader FOR r@'%'",
+  );
+  useDatabase({ user: 'r', password: 'canary-r' });
+  expect(await bench.run(AGENT)).toMatchObject({ exitCode: 0 });
+  await server.query('REVOKE TRIGGER ON `sh%`.* FROM reader');
+  const warned = await bench.run(AGENT);
+  expect(warned).toMatchObject({ exitCode: 3, stderr: expect.stringContaining('lacks TRIGGER on shop') });
+  await server.query('REVOKE EVENT ON `sh%`.* FROM reader');
+  const failed = await bench.run(AGENT, ['--work-dir', join(bench.directory, 'other')]);
+  expect(failed).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('show events') });
+});
+
 it('F07 fails on a broken view, and names it', async () => {
   const url = await server.createDatabase('views', 'views', PASSWORD);
   await server.query(

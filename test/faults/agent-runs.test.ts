@@ -1,12 +1,12 @@
 // What agents do when they are ended, killed, or started many at once.
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { beforeEach, expect, it } from 'vitest';
 import { fakeClients } from '../helpers/fake-clients.ts';
 import { processesWith, untilNoProcessWith } from '../helpers/processes.ts';
-import { type Bench, makeBench, ranOf } from '../helpers/run.ts';
+import { type Bench, makeBench, ranOf, snapshot } from '../helpers/run.ts';
 
 const AGENT = 'agent-directories';
 let bench: Bench;
@@ -68,6 +68,27 @@ it.each([
     expect(await untilNoProcessWith(bench.directory)).toEqual([]);
   },
 );
+
+it('F19 ends a restore at SIGTERM before anything is replaced, and removes what it had extracted', async () => {
+  const archive = await bench.backup(AGENT, { env });
+  const before = await snapshot(join(bench.directory, 'srv'));
+  const run = bench.start(AGENT, ['restore', '--force', archive], { env: waiting() });
+  await untilBegun();
+  run.kill('SIGTERM');
+  expect(ranOf(await run)).toMatchObject({ exitCode: 143, stdout: '' });
+  expect(await snapshot(join(bench.directory, 'srv'))).toBe(before);
+  expect(readdirSync(bench.directory).filter((name) => name.startsWith('.'))).toEqual([]);
+  expect(await untilNoProcessWith(bench.directory)).toEqual([]);
+});
+
+it('F20 runs a restore again after it was killed', async () => {
+  const archive = await bench.backup(AGENT, { env });
+  const run = bench.start(AGENT, ['restore', '--force', archive], { env: waiting() });
+  await untilBegun();
+  run.kill('SIGKILL');
+  await run;
+  expect(await bench.run(AGENT, ['restore', '--force', archive], { env })).toMatchObject({ exitCode: 0 });
+});
 
 it('F20 F24 sweeps what a killed run has left, and needs no hand to run again', async () => {
   const run = bench.start(AGENT, [], { env: waiting() });
