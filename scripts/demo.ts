@@ -189,18 +189,24 @@ const mails = (): string[] =>
     .map((name) => `.demo/mail/${name}`)
     .sort((a, b) => statSync(a).mtimeMs - statSync(b).mtimeMs);
 
-/** Shows the plain text of a mail as a mail program does. */
+/** Decodes MIME's quoted-printable. */
+function unquote(text: string): string {
+  const bytes = text.replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)));
+  return Buffer.from(bytes, 'latin1').toString('utf8');
+}
+
+/** Shows a mail's subject and its plain text, as a mail program does. */
 function showMail(file: string): void {
   const [head = '', ...parts] = readFileSync(file, 'utf8').split('\n\n');
+  const headers = head
+    .replace(/\n\s+/g, ' ')
+    .replace(/=\?UTF-8\?Q\?(.*?)\?=( (?==\?))?/g, (_, word) => unquote(word.replaceAll('_', ' ')))
+    .split('\n')
+    .filter((line) => /^(From|To|Subject): /.test(line));
   const end = parts.findIndex((part) => part.includes('Content-Type: text/html'));
-  const text = parts
-    .slice(1, end)
-    .join('\n\n')
-    .replace(/=\n/g, '')
-    .replace(/=([0-9A-F]{2})/g, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)));
-  const headers = head.split('\n').filter((line) => /^(From|To|X-Garner-Result): /.test(line));
+  const text = unquote(parts.slice(1, end).join('\n\n').replaceAll('=\n', ''));
   say(`\n   the mail in ${file}:`);
-  quote(`${headers.join('\n')}\n\n${Buffer.from(text, 'latin1').toString('utf8')}`);
+  quote(`${headers.join('\n')}\n\n${text}`);
 }
 
 async function story(): Promise<void> {
