@@ -188,7 +188,6 @@ async function openSession(
   clearTimeout(connectTimer);
   const session = sftp;
   session.on('error', (error: Error) => end(broken(error)));
-  session.on('close', () => end(broken('the host ended the session')));
   session.on('end', () => end(broken('the host ended the session')));
 
   return {

@@ -1,9 +1,10 @@
 // Hosts that lie: listings without an end, absurd names and sizes, answers that never come.
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { transfer } from '../../archive/transfer.ts';
+import { transfer, verifyDigests } from '../../archive/transfer.ts';
 import { openFileStore } from '../../stores/file.ts';
 import { openStore } from '../../stores/open.ts';
 import type { Store } from '../../stores/store.ts';
@@ -81,11 +82,30 @@ test('a file that ends before the size it is said to have is no file', async () 
 });
 
 test('a server may answer with less than it was asked for', async () => {
+  const content = randomBytes(1_000_000);
   const read: Behaviour['read'] = (sftp, id, offset, length) =>
-    sftp.data(id, Buffer.alloc(Math.min(length, 100_000, 1_000_000 - offset), offset % 251));
-  await withHost({ attributes: { size: 1_000_000 }, read }, async (store) => {
-    expect(await readAll(store, 'a')).toHaveLength(1_000_000);
+    sftp.data(id, content.subarray(offset, offset + Math.min(length, 100_000)));
+  await withHost({ attributes: { size: content.length }, read }, async (store) => {
+    expect((await readAll(store, 'a')).equals(content)).toBe(true);
   });
+});
+
+test('F50 a checksum file of a terabyte is refused after its first blocks', async () => {
+  let answers = 0;
+  const read: Behaviour['read'] = (sftp, id, _offset, length) => {
+    answers += 1;
+    sftp.data(id, Buffer.alloc(Math.min(length, 32_000)));
+  };
+  const behaviour = { attributes: { size: 2 ** 40 }, read };
+  await withHost(
+    behaviour,
+    async (from) => {
+      const { signal } = new AbortController();
+      await expect(verifyDigests(from, 'a.tar', signal)).rejects.toMatchObject({ code: 'checksum-missing' });
+    },
+    30_000,
+  );
+  expect(answers).toBeLessThan(1000);
 });
 
 test('F34 a host that gives one byte an answer is given up', async () => {

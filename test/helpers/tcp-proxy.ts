@@ -17,8 +17,8 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   let limit: { bytes: number; direction: 'toServer' | 'toClient' } | undefined;
   let silent = false;
 
-  const server = createServer((client) => {
-    const target = connect({ port: targetPort, host: '127.0.0.1', noDelay: true });
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    const target = connect({ port: targetPort, host: '127.0.0.1', noDelay: true, allowHalfOpen: true });
     const cut = (): void => {
       client.destroy();
       target.destroy();
@@ -30,6 +30,9 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       from.on('close', () => {
         sockets.delete(from);
         cut();
+      });
+      from.on('end', () => {
+        if (!silent) to.end();
       });
       from.on('data', (chunk) => {
         if (silent) return;

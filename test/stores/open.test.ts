@@ -48,4 +48,6 @@ test('keeps the password of a URL out of messages', async () => {
   expect(error.message).toContain('sftp://user@127.0.0.1:1/x');
   expect(error.message).not.toContain('swordfish');
   expect(redact('it is swordfish')).toBe('it is [redacted]');
+  const unknown = await openStore('ftp://user:hunter22@host/x').catch((e) => e);
+  expect(redact(unknown.message)).not.toContain('hunter22');
 });
