@@ -1,5 +1,5 @@
 // Any directories, for what has no database and no agent of its own.
-import { GarnerError } from '../lib/errors.ts';
+import { cannot } from '../lib/errors.ts';
 import { paths } from '../lib/settings.ts';
 import { defineAgent } from './toolkit/define-agent.ts';
 import { uniqueNames } from './toolkit/sources.ts';
@@ -17,7 +17,7 @@ export default defineAgent({
   trees({ settings, view }) {
     const roots = settings.DIRECTORIES ?? [];
     if (roots.length === 0) {
-      throw new GarnerError('configuration', 'cannot back up directories: DIRECTORIES is not set', {
+      throw cannot('configuration', 'back up', 'directories', 'DIRECTORIES is not set', {
         hint: 'DIRECTORIES=/srv/data:/home/www',
       });
     }

@@ -1,7 +1,7 @@
 // MariaDB and MySQL databases by name, for applications that have no agent of their own. Credentials come from the
 // client's own option files (`~/.my.cnf`), or with one database from GARNER_DATABASE_URL.
 import { query } from '../databases/toolkit/mysql-client.ts';
-import { GarnerError } from '../lib/errors.ts';
+import { cannot } from '../lib/errors.ts';
 import { list } from '../lib/settings.ts';
 import { defineAgent } from './toolkit/define-agent.ts';
 import { databasesOf, uniqueNames } from './toolkit/sources.ts';
@@ -40,7 +40,7 @@ const agent = defineAgent({
         )
       ).map(([name]) => name as string);
     if (names.length === 0) {
-      throw new GarnerError('configuration', 'cannot back up MariaDB databases: the account sees none', {
+      throw cannot('configuration', 'back up', 'MariaDB databases', 'the account sees none', {
         hint: 'set MARIADB_DATABASES, or give the account rights',
       });
     }

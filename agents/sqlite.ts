@@ -1,6 +1,6 @@
 // SQLite databases by their files, for applications that have no agent of their own.
 import { basename } from 'node:path';
-import { GarnerError } from '../lib/errors.ts';
+import { cannot } from '../lib/errors.ts';
 import { paths } from '../lib/settings.ts';
 import { defineAgent } from './toolkit/define-agent.ts';
 import { uniqueNames } from './toolkit/sources.ts';
@@ -17,7 +17,7 @@ export default defineAgent({
   databases({ settings }) {
     const files = settings.SQLITE_FILES ?? [];
     if (files.length === 0) {
-      throw new GarnerError('configuration', 'cannot back up SQLite databases: SQLITE_FILES is not set', {
+      throw cannot('configuration', 'back up', 'SQLite databases', 'SQLITE_FILES is not set', {
         hint: 'SQLITE_FILES=/srv/app/app.db:/srv/other.db, or GARNER_DATABASE_URL=sqlite:///srv/app/app.db',
       });
     }

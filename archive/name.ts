@@ -1,5 +1,5 @@
 // The name of an archive says what it holds: <application>[.<instance>]-<host>-<YYYYMMDD>T<HHMMSS>Z.
-import { cannot, GarnerError } from '../lib/errors.ts';
+import { cannot } from '../lib/errors.ts';
 
 export interface ArchiveName {
   application: string;
@@ -38,10 +38,7 @@ export function checkApplication(application: string, instance: string | undefin
     throw cannot('usage', 'use application name', application, 'lower-case letters and digits only');
   }
   if (instance !== undefined && !INSTANCE.test(instance)) {
-    throw new GarnerError(
-      'usage',
-      `cannot use instance "${instance}": lower-case letters, digits and _ only`,
-    );
+    throw cannot('usage', 'use instance', instance, 'lower-case letters, digits and _ only');
   }
 }
 

@@ -1,7 +1,7 @@
 // The command line of the archiver: options in, reports out, exit codes.
 import type { Command } from 'commander';
 import { type CommandMain, declareProgram, runProgram } from '../lib/command-line.ts';
-import { EXIT, GarnerError } from '../lib/errors.ts';
+import { cannot, EXIT } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';
 import { parseDuration, plural } from '../lib/text.ts';
 import { init } from './init.ts';
@@ -50,10 +50,8 @@ export const main: CommandMain = (args, context) => {
       for (const report of reports) info(dryRun ? `${summarize(report)} (dry run)` : summarize(report));
       const failed = reports.filter((report) => report.result === 'failed').map(({ host }) => host);
       if (failed.length > 0) {
-        throw new GarnerError(
-          'hosts-failed',
-          `cannot pull from ${failed.length} of ${plural(reports.length, 'host')}: ${failed.slice(0, 20).join(', ')}`,
-        );
+        const cause = `${failed.length} of ${plural(reports.length, 'host')} failed; the log says why`;
+        throw cannot('hosts-failed', 'pull from', failed.slice(0, 20).join(', '), cause);
       }
       process.exitCode = EXIT_OF[result];
     });
@@ -78,7 +76,12 @@ export const main: CommandMain = (args, context) => {
     .action(async (names: string[], options: CommonOptions & { olderThan?: string; all?: boolean }) => {
       const olderThanMs = parseDuration(options.olderThan ?? '0s');
       if (olderThanMs === undefined || (options.all && options.olderThan !== undefined)) {
-        throw new GarnerError('usage', '--older-than needs a duration such as 7d, and excludes --all');
+        throw cannot(
+          'usage',
+          'use option',
+          '--older-than',
+          'it needs a duration such as 7d, and excludes --all',
+        );
       }
       const setup = setUp(context, options, names);
       const report = await withStore(setup, 'verify', (run) => verifyHosts(run, setup.hosts, olderThanMs));
@@ -111,7 +114,7 @@ export const main: CommandMain = (args, context) => {
     const { retention, file } = setup.configuration;
     const dryRun = options.dryRun === true;
     if (retention === undefined) {
-      throw new GarnerError('configuration', `cannot prune: "${file}" has no retention`, {
+      throw cannot('configuration', 'prune by', file, 'it has no retention', {
         hint: 'say there what to keep, such as retention: {daily: 7, weekly: 4, monthly: 12, minimum: 2}',
       });
     }

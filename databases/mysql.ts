@@ -165,8 +165,7 @@ const engine: Engine<MysqlConnection> = {
 
   connectionFromUrl(url) {
     const database = decodeURIComponent(url.pathname.slice(1));
-    if (database === '')
-      throw new GarnerError('configuration', 'cannot use the MySQL URL: it names no database');
+    if (database === '') throw cannot('configuration', 'use database URL', 'mysql:', 'it names no database');
     const decoded = (part: string): string | undefined => decodeURIComponent(part) || undefined;
     return {
       host: decoded(url.hostname.replace(/^\[(.*)\]$/, '$1')),

@@ -85,7 +85,7 @@ const engine: Engine<SqliteConnection> = {
   connectionFromUrl(url) {
     const file = decodeURIComponent(url.pathname);
     if (url.host !== '' || file.length < 2) {
-      throw new GarnerError('configuration', 'cannot use the SQLite URL: it is not sqlite:///path/to/file');
+      throw cannot('configuration', 'use database URL', 'sqlite:', 'it is not sqlite:///path/to/file');
     }
     return { file };
   },

@@ -1,7 +1,7 @@
 // What all commands have in common: how they are declared, how they end, and how their errors look.
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { asGarnerError, cannot, formatError, GarnerError } from './errors.ts';
+import { asGarnerError, cannot, formatError } from './errors.ts';
 import { setLogFormat, writeStderr } from './log.ts';
 import type { SettingTable } from './settings.ts';
 
@@ -49,7 +49,7 @@ export async function runProgram(program: Command, args: string[]): Promise<numb
     if (error.exitCode === 0) return 0; // --help, --version
     const cause =
       error.code === 'commander.help' ? 'a command is missing' : error.message.replace(/^error: /, '');
-    throw new GarnerError('usage', `cannot read the command line: ${cause.replaceAll('\n', ' ')}`, {
+    throw cannot('usage', 'run', program.name(), cause.replaceAll('\n', ' '), {
       hint: `see ${program.name()} --help`,
     });
   }

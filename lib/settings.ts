@@ -169,10 +169,8 @@ export function loadSettings<T extends SettingTable>(table: T, sources: SettingS
     } catch (problem) {
       if (problem instanceof Error) throw problem;
       const shown = setting.secret ? 'its value' : `"${value}"`;
-      throw new GarnerError(
-        'configuration',
-        `cannot use setting ${name} from ${found?.origin ?? 'its default'}: ${shown}: ${problem}`,
-      );
+      const where = found === undefined ? 'the default' : `from ${found.origin}`;
+      throw cannot('configuration', 'use setting', name, `${shown} ${where}: ${problem}`);
     }
     if (setting.secret) {
       // a password may look like a URL: `ab:cd` is one
@@ -190,13 +188,13 @@ function lookUp(
 ): { value: string; origin: string } | undefined {
   for (const { origin, values } of chain) {
     if (origin === COMMAND_LINE && values[name] === '') {
-      throw new GarnerError('usage', `cannot use ${origin}: the value for ${name} is empty`);
+      throw cannot('usage', 'use setting', name, `its value on ${origin} is empty`);
     }
     // an empty value is an unset one, as with `NAME= command`
     const direct = values[name] || undefined;
     const file = (setting.secret && values[`${name}_FILE`]) || undefined;
     if (direct !== undefined && file !== undefined) {
-      throw new GarnerError('configuration', `cannot use ${origin}: both ${name} and ${name}_FILE are set`, {
+      throw cannot('configuration', 'use', origin, `both ${name} and ${name}_FILE are set`, {
         hint: 'keep one of them',
       });
     }
@@ -257,7 +255,7 @@ function unknownSetting(origin: string, name: string, known: SettingTable): Garn
       (other) =>
         name.length > 6 && (other.startsWith(name.slice(0, -2)) || name.startsWith(other.slice(0, -1))),
     );
-  return new GarnerError('configuration', `cannot use ${origin}: unknown setting "${name}"`, {
+  return cannot('configuration', 'use', origin, `unknown setting "${name}"`, {
     hint: close === undefined ? 'see docs/settings.md for all settings' : `did you mean ${close}?`,
   });
 }
@@ -299,9 +297,11 @@ function checkLines(file: string, content: string, known: SettingTable): void {
     const line = raw.trim();
     if (line === '' || line.startsWith('#')) continue;
     const refuse = (problem: string, hint?: string): GarnerError =>
-      new GarnerError(
+      cannot(
         'configuration',
-        `cannot use ${file}, line ${index + 1}: ${problem}`,
+        'use',
+        file,
+        `line ${index + 1}: ${problem}`,
         hint === undefined ? {} : { hint },
       );
     const match = /^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)$/.exec(line);

@@ -1,7 +1,7 @@
 // notify: runs a command as it is and tells how it ended. It never changes what the command does: the output goes on
 // unchanged, and the exit code is the command's whether or not anybody could be told.
 import { type CommandContext, type CommandMain, declareProgram, runProgram } from '../lib/command-line.ts';
-import { asGarnerError, causeText, EXIT, formatError, GarnerError } from '../lib/errors.ts';
+import { asGarnerError, cannot, causeText, EXIT, formatError, GarnerError } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
 import { setLogFormat, writeStderr } from '../lib/log.ts';
 import { redact } from '../lib/redact.ts';
@@ -67,7 +67,7 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
       } else if (action === undefined && command !== undefined && command.length > 0) {
         exitCode = await runAndTell(command, settings, options, context.known);
       } else {
-        throw new GarnerError('usage', 'cannot tell what to run', {
+        throw cannot('usage', 'run', 'notify', 'no command is given', {
           hint: 'notify [options] -- COMMAND [ARG…], or notify test',
         });
       }
@@ -141,7 +141,7 @@ function registerSecretSettings({ settingsOf, configFile }: WrappedCommand, know
 async function sendSample(settings: NotifySettings): Promise<number> {
   const { channels, host } = settings;
   if (channels.size === 0) {
-    throw new GarnerError('configuration', 'cannot send a sample: no transport is configured', {
+    throw cannot('configuration', 'send', 'a sample', 'no transport is configured', {
       hint: 'set NOTIFY_EMAIL_TO in garner.env',
     });
   }

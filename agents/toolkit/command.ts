@@ -191,8 +191,7 @@ async function restoreAction(
   const { complete, nextSteps } = await restore(
     agent,
     options.instance,
-    path(archive),
-    { only, to: to === undefined ? undefined : path(to), dryRun, force },
+    { file: path(archive), only, to: to === undefined ? undefined : path(to), dryRun, force },
     context,
   );
   if (options.json) printJson({ result: complete ? 'ok' : 'warnings', dryRun, nextSteps });

@@ -12,7 +12,7 @@ import { verifyArchive } from '../../archive/verify.ts';
 import type { Aside, Engine } from '../../databases/toolkit/engine.ts';
 import { loadEngine } from '../../databases/toolkit/engines.ts';
 import { createFile, partPath, publish, writeFully } from '../../lib/durable.ts';
-import { cannot, causeText, GarnerError } from '../../lib/errors.ts';
+import { cannot, causeText, type GarnerError } from '../../lib/errors.ts';
 import { acquireLock } from '../../lib/lock.ts';
 import { info, warn } from '../../lib/log.ts';
 import { startProgress } from '../../lib/progress.ts';
@@ -32,6 +32,8 @@ import {
 import { compareVersions, readVersion } from './versions.ts';
 
 export interface RestoreOptions {
+  /** The archive's path. */
+  file: string;
   only: 'database' | 'files' | undefined;
   /** A directory that gets everything; nothing outside it is written. */
   to: string | undefined;
@@ -71,11 +73,11 @@ const baseName = (member: Member): string => member.name.replace(/\.(sql|dump|ta
 export async function restore(
   agent: AgentDefinition,
   instance: string | undefined,
-  file: string,
   options: RestoreOptions,
   context: AgentContext,
 ): Promise<RestoreResult> {
   const { settings, signal } = context;
+  const { file } = options;
   const started = Date.now();
   // into a directory of its own a restore disturbs nobody, and writes nothing elsewhere
   using _lock =
@@ -219,15 +221,15 @@ async function checkVersion(
   });
 }
 
-function refused(what: string[]): GarnerError {
-  return new GarnerError('restore-refused', `cannot restore: it would replace ${what.join(', ')}`, {
+function refused(archive: string, what: string[]): GarnerError {
+  return cannot('restore-refused', 'restore', basename(archive), `it would replace ${what.join(', ')}`, {
     hint: 'with --force what is there is put aside first; --to DIR restores into another directory',
   });
 }
 
-function refuseOccupiedTrees(plans: readonly TreePlan[], { force }: RestoreOptions): void {
+function refuseOccupiedTrees(plans: readonly TreePlan[], { file, force }: RestoreOptions): void {
   const occupied = plans.flatMap(({ target }) => occupiedPaths(target));
-  if (occupied.length > 0 && !force) throw refused(occupied);
+  if (occupied.length > 0 && !force) throw refused(file, occupied);
   for (const path of occupied) info(`${path} will be put aside`);
 }
 
@@ -289,7 +291,7 @@ function describeTarget(engine: Engine, goesTo: DatabaseTarget['goesTo']): strin
 
 async function refuseOccupiedDatabases(
   targets: readonly DatabaseTarget[],
-  { force }: RestoreOptions,
+  { file, force }: RestoreOptions,
   signal: AbortSignal,
 ): Promise<void> {
   for (const { engine, goesTo } of targets) {
@@ -301,7 +303,7 @@ async function refuseOccupiedDatabases(
         : await engine.occupied(goesTo.connection, signal);
     if (there === undefined) continue;
     const what = `${describeTarget(engine, goesTo)} (${there})`;
-    if (!force) throw refused([what]);
+    if (!force) throw refused(file, [what]);
     info(`${what} will be put aside`);
   }
 }
@@ -315,7 +317,7 @@ async function restoreDatabase(
 ): Promise<void> {
   const { signal } = context;
   if ('file' in goesTo) {
-    if (existsSync(goesTo.file)) throw refused([goesTo.file]);
+    if (existsSync(goesTo.file)) throw refused(archive.file, [goesTo.file]);
     await writeDump(archive, member, goesTo.file, decoding);
     return info(`database: dump put into ${goesTo.file}`);
   }

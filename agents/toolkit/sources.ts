@@ -1,7 +1,7 @@
 // Which databases an agent means: those of the application's configuration, unless a setting names another.
 import type { DatabaseSource } from '../../databases/toolkit/engine.ts';
 import { connectionFromUrl } from '../../databases/toolkit/engines.ts';
-import { causeText, GarnerError } from '../../lib/errors.ts';
+import { cannot, causeText, type GarnerError } from '../../lib/errors.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
 
 /** The member's name for a database that only a URL names. */
@@ -43,9 +43,11 @@ export function uniqueNames(names: readonly string[]): string[] {
 /** An application's configuration that garner will not guess at. */
 export function notLiteral(file: string, what: string, cause?: unknown): GarnerError {
   const because = cause === undefined ? '' : ` (${causeText(cause)})`;
-  return new GarnerError(
+  return cannot(
     'application-configuration',
-    `cannot read ${what} from "${file}": it is not written there literally${because}`,
+    `read ${what} from`,
+    file,
+    `it is not written there literally${because}`,
     {
       hint: 'set GARNER_DATABASE_URL to the database, e.g. mysql://user@host/name, in a file that only root can read',
     },

@@ -1,5 +1,5 @@
 // Finds engines by name and by URL.
-import { GarnerError } from '../../lib/errors.ts';
+import { cannot } from '../../lib/errors.ts';
 import { loadModule, moduleNames } from '../../lib/modules.ts';
 import type { Engine } from './engine.ts';
 
@@ -9,10 +9,7 @@ const FOLDER = new URL('../', import.meta.url);
 export async function loadEngine(name: string): Promise<Engine> {
   const names = moduleNames(FOLDER);
   if (!names.includes(name)) {
-    throw new GarnerError(
-      'configuration',
-      `cannot use database engine "${name}": there are ${names.join(', ')}`,
-    );
+    throw cannot('configuration', 'use database engine', name, `there are ${names.join(', ')}`);
   }
   return loadModule<Engine>(FOLDER, name);
 }
@@ -32,7 +29,7 @@ export async function connectionFromUrl(
     if (!URL.canParse(url)) break;
     return { engine, connection: engine.connectionFromUrl(new URL(url)) };
   }
-  throw new GarnerError('configuration', `cannot use ${setting}: it is no database URL that garner knows`, {
+  throw cannot('configuration', 'use setting', setting, 'it is no database URL that garner knows', {
     hint: 'mysql://user@host:3306/name or sqlite:///path/to/file',
   });
 }

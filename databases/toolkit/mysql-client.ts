@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgsStringToArgv } from 'string-argv';
 import { createFile, partPath, writeFully } from '../../lib/durable.ts';
-import { cannot, type GarnerError, GarnerError as Refusal } from '../../lib/errors.ts';
+import { cannot, type GarnerError } from '../../lib/errors.ts';
 import { type Command, capture, describeExit, type Ended, findProgram } from '../../lib/process.ts';
 import { registerSecret } from '../../lib/redact.ts';
 import { escapeControls } from '../../lib/text.ts';
@@ -157,18 +157,14 @@ export function parseClientOptions(params: string | undefined): string[] {
     const refused =
       name.length > 2 && REFUSED.some((full) => full.startsWith(name) || name.startsWith('--ignore-table'));
     if (refused || REFUSED_SHORT.test(option)) {
-      throw new Refusal('configuration', `cannot use MYSQLDUMP_PARAMS: the option ${name} is refused`, {
+      throw cannot('configuration', 'use setting', 'MYSQLDUMP_PARAMS', `the option ${name} is refused`, {
         hint: 'a dump made with it is not whole, or could not be checked',
       });
     }
     if (!option.startsWith('-')) {
-      throw new Refusal(
-        'configuration',
-        `cannot use MYSQLDUMP_PARAMS: "${escapeControls(option)}" is no option`,
-        {
-          hint: 'write values as --option=value',
-        },
-      );
+      throw cannot('configuration', 'use setting', 'MYSQLDUMP_PARAMS', `"${option}" is no option`, {
+        hint: 'write values as --option=value',
+      });
     }
   }
   return options;

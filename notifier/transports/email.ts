@@ -173,7 +173,7 @@ export default defineTransport({
     if (server !== undefined && (server.user === '') !== (password === undefined)) {
       const problem =
         server.user === '' ? 'has no user for NOTIFY_SMTP_PASSWORD' : 'has a user, but no password is set';
-      throw new GarnerError('configuration', `cannot use setting NOTIFY_SMTP_URL: it ${problem}`, {
+      throw cannot('configuration', 'use setting', 'NOTIFY_SMTP_URL', `it ${problem}`, {
         hint: 'NOTIFY_SMTP_URL=smtp://user@host:587 and NOTIFY_SMTP_PASSWORD or NOTIFY_SMTP_PASSWORD_FILE',
       });
     }

@@ -57,7 +57,7 @@ describe('garner', () => {
   test('without a command, or with one that there is not, says so', async () => {
     expect(await run('garner')).toMatchObject({
       exitCode: 2,
-      stderr: 'garner: cannot read the command line: a command is missing\nhint: see garner --help',
+      stderr: 'garner: cannot run "garner": a command is missing\nhint: see garner --help',
     });
     const nosuch = await run('garner', 'nosuch');
     expect(nosuch.exitCode).toBe(2);

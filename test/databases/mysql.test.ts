@@ -172,7 +172,7 @@ describe('a round trip', () => {
     const before = await dumpOf('again');
     const refused = await execa(AGENT, ['restore', archive], { env, reject: false });
     expect(refused.exitCode).toBe(1);
-    expect(refused.stderr).toMatch(/cannot restore: it would replace .*again \(\d+ tables\)/);
+    expect(refused.stderr).toMatch(/cannot restore ".*": it would replace .*again \(\d+ tables\)/);
     expect(await dumpOf('again')).toBe(before);
 
     const forced = await execa(AGENT, ['restore', archive, '--force'], { env });

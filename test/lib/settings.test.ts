@@ -86,7 +86,7 @@ describe('precedence', () => {
     expect(load().GARNER_GROUP).toBeUndefined();
     expect(refusal({ options: { GARNER_WORK_DIR: '' } })).toMatchObject({
       exitCode: 2,
-      message: 'cannot use the command line: the value for GARNER_WORK_DIR is empty',
+      message: 'cannot use setting "GARNER_WORK_DIR": its value on the command line is empty',
     });
   });
 });
@@ -100,7 +100,7 @@ describe('names', () => {
       expect({ code, exitCode, message }).toEqual({
         code: 'configuration',
         exitCode: 2,
-        message: `cannot use ${file}: unknown setting "${name}"`,
+        message: `cannot use "${file}": unknown setting "${name}"`,
       });
     },
   );
@@ -108,7 +108,7 @@ describe('names', () => {
   test('names that look like ours are refused in the environment, all others and NOTIFY_SOCKET are not', () => {
     load({ env: { NOTIFY_SOCKET: '/run/systemd/notify', HOME: '/root', GARNERED: '1', LC_ALL: 'C' } });
     expect(refusal({ env: { GARNER_TIME_OUT: '1h' } })).toMatchObject({
-      message: 'cannot use the environment: unknown setting "GARNER_TIME_OUT"',
+      message: 'cannot use "the environment": unknown setting "GARNER_TIME_OUT"',
       hint: 'did you mean GARNER_TIMEOUT?',
     });
     expect(refusal({ env: { NOTIFY_X: '1' } }).message).toContain('"NOTIFY_X"');
@@ -122,7 +122,7 @@ describe('names', () => {
 
   test('F61 a key given twice is refused, with the line', () => {
     const file = put('garner.env', 'GARNER_HOST=a\n\nexport GARNER_HOST=b\n');
-    expect(refusal().message).toBe(`cannot use ${file}, line 3: GARNER_HOST is given twice`);
+    expect(refusal().message).toBe(`cannot use "${file}": line 3: GARNER_HOST is given twice`);
   });
 });
 
@@ -150,7 +150,7 @@ describe('how a file is written', () => {
     [`'two\nlines'`, "has no closing '"],
   ])('the value %j is refused, with the line', (written, problem) => {
     const file = put('garner.env', `\nMYSQLDUMP_PARAMS=${written}\n`);
-    expect(refusal().message).toBe(`cannot use ${file}, line 2: the value of MYSQLDUMP_PARAMS ${problem}`);
+    expect(refusal().message).toBe(`cannot use "${file}": line 2: the value of MYSQLDUMP_PARAMS ${problem}`);
   });
 
   test.each(['just words', 'GARNER_HOST: x', 'GARNER HOST=x', '=x'])('the line %j is refused', (line) => {
@@ -221,7 +221,7 @@ describe('values', () => {
     ['NOTIFY_QUIET_OK', 'maybe', 'it is neither true nor false'],
   ])('%s=%s is refused, naming where it comes from', (name, value, problem) => {
     const file = put('garner.env', `${name}=${value}\n`);
-    expect(refusal().message).toBe(`cannot use setting ${name} from ${file}: "${value}": ${problem}`);
+    expect(refusal().message).toBe(`cannot use setting "${name}": "${value}" from ${file}: ${problem}`);
     expect(refusal({ env: { [name]: value } }).message).toContain('from the environment');
   });
 
