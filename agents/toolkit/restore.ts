@@ -124,10 +124,8 @@ export async function restore(
       return { complete: true, nextSteps: [] };
     }
 
-    const stamp = new Date()
-      .toISOString()
-      .replace(/\.\d+Z$/, 'Z')
-      .replace(/[-:]/g, '');
+    // to the millisecond: what two restores put aside must not meet
+    const stamp = new Date().toISOString().replace(/[-:.]/g, '');
     for (const target of databases) await restoreDatabase(archive, target, stamp, decoding, context);
     const refused: string[] = [];
     for (const [index, { target }] of treePlans.entries()) {
