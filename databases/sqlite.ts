@@ -6,6 +6,7 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  mkdirSync,
   openSync,
   renameSync,
   rmSync,
@@ -146,8 +147,9 @@ const engine: Engine<SqliteConnection> = {
 
   async restore({ file }, { decode, aside }) {
     const part = partPath(file);
-    const model = statSync(existsSync(file) ? file : dirname(file));
     try {
+      mkdirSync(dirname(file), { recursive: true, mode: 0o750 });
+      const model = statSync(existsSync(file) ? file : dirname(file));
       const fd = createFile(part);
       try {
         await decode((chunk) => writeFully(fd, chunk));
@@ -171,7 +173,7 @@ const engine: Engine<SqliteConnection> = {
       syncDirectory(dirname(file));
       return old;
     } catch (error) {
-      rmSync(part, { force: true });
+      if (existsSync(part)) rmSync(part);
       if (error instanceof GarnerError) throw error;
       throw cannot('database-restore', 'restore database', file, error);
     }

@@ -1,18 +1,18 @@
-// A restore: verify, version gate, look at what would be replaced, extract beside it, database, swap the files in. What
-// is refused is refused before anything is changed; what is replaced is put aside first.
+// A restore: verify, version gate, look at what would be replaced, extract beside it, put what is there aside, database,
+// files into place. What is refused is refused before anything is changed; where the database fails, the files that were
+// put aside come back.
 import { closeSync, existsSync, fsyncSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { basename, isAbsolute, join, normalize, resolve } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { type DecodeOptions, decodeMember } from '../../archive/decode.ts';
 import { startEncoding } from '../../archive/encode.ts';
-import type { Manifest, Member } from '../../archive/manifest.ts';
+import type { Member } from '../../archive/manifest.ts';
 import { groupName, parseSidecar } from '../../archive/name.ts';
 import { type ArchiveReader, openArchive } from '../../archive/read.ts';
 import { verifyArchive } from '../../archive/verify.ts';
 import type { Aside, Engine } from '../../databases/toolkit/engine.ts';
-import { loadEngine } from '../../databases/toolkit/engines.ts';
 import { createFile, partPath, publish, writeFully } from '../../lib/durable.ts';
-import { cannot, causeText, type GarnerError } from '../../lib/errors.ts';
+import { cannot } from '../../lib/errors.ts';
 import { acquireLock } from '../../lib/lock.ts';
 import { info, warn } from '../../lib/log.ts';
 import { startProgress } from '../../lib/progress.ts';
@@ -20,26 +20,25 @@ import { formatDuration, formatSize, plural } from '../../lib/text.ts';
 import { openWorkDir } from '../../lib/work-dir.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
 import { hostView } from './host-view.ts';
-import { databasesOf, sourceFromUrl } from './sources.ts';
 import {
-  occupiedPaths,
+  checkVersion,
+  type DatabaseTarget,
+  describeTarget,
+  planDatabases,
+  planTrees,
+  type RestoreOptions,
+  refused,
+  refuseOccupiedDatabases,
+  refuseOccupiedTrees,
+} from './restore-plan.ts';
+import {
+  type Moved,
+  putIntoPlace,
   removeStaged,
   type StagedTree,
+  setAside,
   stageTree,
-  swapIn,
-  type TreeTarget,
 } from './stage-tree.ts';
-import { compareVersions, readVersion } from './versions.ts';
-
-export interface RestoreOptions {
-  /** The archive's path. */
-  file: string;
-  only: 'database' | 'files' | undefined;
-  /** A directory that gets everything; nothing outside it is written. */
-  to: string | undefined;
-  dryRun: boolean;
-  force: boolean;
-}
 
 export interface RestoreResult {
   /** Whether something of the archive was left out (links outward, devices). */
@@ -47,23 +46,8 @@ export interface RestoreResult {
   nextSteps: string[];
 }
 
-/** One database of the archive and where it goes. */
-interface DatabaseTarget {
-  member: Member;
-  engine: Engine;
-  /** A file for the dump, or the database itself. */
-  goesTo: { file: string } | { connection: unknown };
-}
-
-interface TreePlan {
-  member: Member;
-  target: TreeTarget;
-}
-
 const lockName = (agent: AgentDefinition, instance: string | undefined): string =>
   `agent-${groupName(agent.application, instance)}`;
-
-const baseName = (member: Member): string => member.name.replace(/\.(sql|dump|tar)(\.zst)?(\.age)?$/, '');
 
 /**
  * Restores an archive.
@@ -126,19 +110,27 @@ export async function restore(
 
     // to the millisecond: what two restores put aside must not meet
     const stamp = new Date().toISOString().replace(/[-:.]/g, '');
-    for (const target of databases) await restoreDatabase(archive, target, stamp, decoding, context);
-    const refused: string[] = [];
+    const moved: Moved[] = [];
+    try {
+      for (const { target } of treePlans) moved.push(setAside(target, stamp));
+      for (const target of databases) await restoreDatabase(archive, target, stamp, decoding, context);
+    } catch (error) {
+      for (const { undo } of moved.reverse()) undo();
+      throw error;
+    }
+    const leftOut: string[] = [];
     for (const [index, { target }] of treePlans.entries()) {
       const staged = stagedTrees[index] as StagedTree;
-      const aside = swapIn(staged, target, stamp);
+      putIntoPlace(staged, target);
       info(`files: restored to ${target.root}`);
+      const aside = moved[index]?.aside;
       if (aside !== undefined) info(`what was there before lies in ${aside}`);
-      refused.push(...staged.refused);
+      leftOut.push(...staged.refused);
     }
-    for (const what of refused) warn(`left out, because an archive must not bring it: ${what}`);
+    for (const what of leftOut) warn(`left out, because an archive must not bring it: ${what}`);
     info(`restored in ${formatDuration(Date.now() - started)}`);
     const inPlace = options.to === undefined;
-    return { complete: refused.length === 0, nextSteps: inPlace ? (agent.nextSteps?.(restored) ?? []) : [] };
+    return { complete: leftOut.length === 0, nextSteps: inPlace ? (agent.nextSteps?.(restored) ?? []) : [] };
   } catch (error) {
     signal.throwIfAborted();
     throw error;
@@ -161,149 +153,6 @@ async function verify(file: string, decoding: DecodeOptions): Promise<void> {
   info(
     `verified: ${level === 'content' ? 'every member is what the manifest says' : 'the bytes are those recorded'}`,
   );
-}
-
-/** Where each tree of the archive goes: into --to, to where the application has it on this host, or to where it was. */
-async function planTrees(
-  agent: AgentDefinition,
-  manifest: Manifest,
-  { to }: RestoreOptions,
-  context: AgentContext,
-): Promise<TreePlan[]> {
-  const members = manifest.members.filter(({ kind }) => kind === 'tree');
-  let here: Map<string, string> = new Map();
-  if (to === undefined) {
-    try {
-      here = new Map((await agent.trees(context)).map(({ name, root }) => [name, root]));
-    } catch (error) {
-      info(
-        `the application is not found on this host (${causeText(error)}); its files go to where they were`,
-      );
-    }
-  }
-  return members.map((member) => {
-    const name = baseName(member);
-    const { root = '', includes } = member.tree ?? {};
-    if (to !== undefined) return { member, target: { root: join(resolve(to), name), includes: undefined } };
-    const wanted = here.get(name) ?? root;
-    const plain = isAbsolute(wanted) && normalize(wanted) === wanted && wanted !== '/';
-    if (!plain || includes?.some((path) => join('/', path) !== `/${path}` || path === '')) {
-      throw cannot('not-an-archive', 'restore files to', wanted, 'the manifest names no plain absolute path');
-    }
-    return { member, target: { root: wanted, includes } };
-  });
-}
-
-async function checkVersion(
-  agent: AgentDefinition,
-  manifest: Manifest,
-  { force }: RestoreOptions,
-  context: AgentContext,
-): Promise<void> {
-  let here: string;
-  try {
-    here = await readVersion(agent, context);
-  } catch (error) {
-    warn(
-      `the version of ${agent.title} on this host is unknown (${causeText(error)}); the archive is of ${manifest.version}`,
-    );
-    return;
-  }
-  const order = compareVersions(here, manifest.version);
-  if (order === undefined || order === 0) return;
-  const text = `${agent.title} here is ${here}, the archive is of ${manifest.version}`;
-  if (order > 0) return warn(`${text}: the application may have to upgrade its data`);
-  if (force) return warn(`${text}: restored all the same, because of --force`);
-  throw cannot('version-gate', 'restore', basename(manifest.application), text, {
-    hint: `install ${agent.title} ${manifest.version} first, or use --force`,
-  });
-}
-
-function refused(archive: string, what: string[]): GarnerError {
-  return cannot('restore-refused', 'restore', basename(archive), `it would replace ${what.join(', ')}`, {
-    hint: 'with --force what is there is put aside first; --to DIR restores into another directory',
-  });
-}
-
-function refuseOccupiedTrees(plans: readonly TreePlan[], { file, force }: RestoreOptions): void {
-  const occupied = plans.flatMap(({ target }) => occupiedPaths(target));
-  if (occupied.length > 0 && !force) throw refused(file, occupied);
-  for (const path of occupied) info(`${path} will be put aside`);
-}
-
-async function planDatabases(
-  agent: AgentDefinition,
-  manifest: Manifest,
-  { to }: RestoreOptions,
-  context: AgentContext,
-): Promise<DatabaseTarget[]> {
-  const members = manifest.members.filter(({ kind }) => kind === 'database');
-  const url = context.settings.GARNER_RESTORE_DATABASE_URL;
-  // the URL is for the application's main database: the first
-  const main = url === undefined ? undefined : await sourceFromUrl(url, 'GARNER_RESTORE_DATABASE_URL');
-  const others =
-    to === undefined && members.length > (main === undefined ? 0 : 1)
-      ? await databasesOf(agent, context)
-      : [];
-
-  return Promise.all(
-    members.map(async (member, index) => {
-      const engine = await loadEngine(member.database?.engine ?? '');
-      const only = members.length === 1 && others.length === 1 ? others[0] : undefined;
-      const named = others.find(({ name }) => name === baseName(member)) ?? only;
-      const source = index === 0 && main !== undefined ? main : named;
-      if (source === undefined && to !== undefined) {
-        return {
-          member,
-          engine,
-          goesTo: { file: join(resolve(to), `${baseName(member)}.${engine.fileSuffix}`) },
-        };
-      }
-      if (source === undefined) {
-        throw cannot(
-          'application-configuration',
-          'restore database',
-          baseName(member),
-          "this host's application has no such database",
-          {
-            hint: 'set GARNER_RESTORE_DATABASE_URL, or restore with --to DIR',
-          },
-        );
-      }
-      if (source.engine !== engine.name) {
-        throw cannot(
-          'usage',
-          'restore database',
-          baseName(member),
-          `it is of ${engine.name}, the target is ${source.engine}`,
-        );
-      }
-      return { member, engine, goesTo: { connection: source.connection } };
-    }),
-  );
-}
-
-function describeTarget(engine: Engine, goesTo: DatabaseTarget['goesTo']): string {
-  return 'file' in goesTo ? goesTo.file : engine.describe(goesTo.connection);
-}
-
-async function refuseOccupiedDatabases(
-  targets: readonly DatabaseTarget[],
-  { file, force }: RestoreOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  for (const { engine, goesTo } of targets) {
-    const there =
-      'file' in goesTo
-        ? existsSync(goesTo.file)
-          ? 'a file'
-          : undefined
-        : await engine.occupied(goesTo.connection, signal);
-    if (there === undefined) continue;
-    const what = `${describeTarget(engine, goesTo)} (${there})`;
-    if (!force) throw refused(file, [what]);
-    info(`${what} will be put aside`);
-  }
 }
 
 async function restoreDatabase(

@@ -9,6 +9,7 @@ import {
   readdirSync,
   readlinkSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
 } from 'node:fs';
@@ -44,26 +45,35 @@ function besideOf({ root }: TreeTarget): string {
   return isMountPoint(root) ? root : dirname(root);
 }
 
-/** @returns the paths that are replaced, each whole */
-function units(target: TreeTarget, staged: string): { from: string; to: string }[] {
-  const { root } = target;
-  if (target.includes === undefined && !isMountPoint(root)) return [{ from: staged, to: root }];
-  const paths = target.includes ?? readdirSync(staged);
-  return paths.map((path) => ({ from: join(staged, path), to: join(root, path) }));
+const ASIDE = '.before-restore-';
+const HOLDER = '.garner-restore-';
+
+/** What is in a mount point, but for what restores and the file system itself keep there. */
+function contents(mountPoint: string): string[] {
+  return readdirSync(mountPoint).filter(
+    (name) => name !== 'lost+found' && !name.startsWith(HOLDER) && !name.includes(ASIDE),
+  );
+}
+
+/** @returns the paths below the root that are replaced, each whole; `''` is the root itself */
+function units({ root, includes }: TreeTarget): string[] {
+  return includes === undefined ? (isMountPoint(root) ? contents(root) : ['']) : [...includes];
+}
+
+/** @returns the paths below the root that a staged tree brings */
+function stagedUnits({ root, includes }: TreeTarget, staged: string): string[] {
+  if (includes === undefined) return isMountPoint(root) ? contents(staged) : [''];
+  return includes.filter((path) => isThere(join(staged, path)));
 }
 
 /** @returns what stands where the tree is to go, and isn't empty */
 export function occupiedPaths(target: TreeTarget): string[] {
-  const paths =
-    target.includes?.map((path) => join(target.root, path)) ??
-    (isMountPoint(target.root)
-      ? readdirSync(target.root).map((name) => join(target.root, name))
-      : [target.root]);
-  return paths.filter((path) => {
-    const stat = lstatSync(path, { throwIfNoEntry: false });
-    if (stat === undefined) return false;
-    return !stat.isDirectory() || readdirSync(path).length > 0;
-  });
+  return units(target)
+    .map((path) => join(target.root, path))
+    .filter((path) => {
+      const stat = lstatSync(path, { throwIfNoEntry: false });
+      return stat !== undefined && !(stat.isDirectory() && readdirSync(path).length === 0);
+    });
 }
 
 /** Extracts a tree into a fresh directory beside the target. The caller removes it, swapped or not. */
@@ -75,7 +85,7 @@ export async function stageTree(
 ): Promise<StagedTree> {
   const beside = besideOf(target);
   mkdirSync(beside, { recursive: true, mode: 0o755 });
-  const holder = mkdtempSync(join(beside, '.garner-restore-'));
+  const holder = mkdtempSync(join(beside, HOLDER));
   const directory = join(holder, 'tree');
   mkdirSync(directory, { mode: 0o755 });
   const asRoot = process.getuid?.() === 0;
@@ -150,38 +160,58 @@ function leadsOut(path: string, target: string, top: string, root: string): bool
   return wanted !== top && !wanted.startsWith(`${top}/`);
 }
 
+export interface Moved {
+  /** Where what was there lies now; undefined: there was nothing. */
+  aside: string | undefined;
+  /** Moves it back. */
+  undo: () => void;
+}
+
 /**
- * Puts a staged tree where it belongs.
- * @param stamp names the directory that takes what was there; only root (or the caller) may enter it
- * @returns where what was replaced lies now, if anything was
+ * Moves what a restore will replace out of the way, all or nothing.
+ * @param stamp names the directory that takes it; only root (or the caller) may enter that
+ * @throws io where it can't be moved; then nothing has been
  */
-export function swapIn(staged: StagedTree, target: TreeTarget, stamp: string): string | undefined {
+export function setAside(target: TreeTarget, stamp: string): Moved {
   const { root } = target;
-  const aside = join(besideOf(target), `.${basename(root)}.before-restore-${stamp}`);
-  let used = false;
-  for (const { from, to } of units(target, staged.directory)) {
-    if (!existsSync(from) && lstatSync(from, { throwIfNoEntry: false }) === undefined) continue;
+  const aside = join(besideOf(target), `.${basename(root)}${ASIDE}${stamp}`);
+  const moves: { from: string; to: string }[] = [];
+  const undo = (): void => {
+    for (const { from, to } of moves.splice(0).reverse()) renameSync(to, from);
+    rmSync(aside, { recursive: true, force: true });
+  };
+  for (const path of occupiedPaths(target)) {
+    const kept = path === root ? join(aside, basename(root)) : join(aside, relative(root, path));
     try {
-      const old = lstatSync(to, { throwIfNoEntry: false });
-      if (old !== undefined && !(old.isDirectory() && readdirSync(to).length === 0)) {
-        const kept = to === root ? join(aside, basename(root)) : join(aside, relative(root, to));
-        mkdirSync(aside, { recursive: true, mode: 0o700 });
-        mkdirSync(dirname(kept), { recursive: true });
-        renameSync(to, kept);
-        used = true;
-      } else if (old !== undefined) {
-        rmSync(to, { recursive: true });
-      }
-      mkdirSync(dirname(to), { recursive: true });
-      renameSync(from, to);
-      syncDirectory(dirname(to));
+      mkdirSync(aside, { recursive: true, mode: 0o700 });
+      mkdirSync(dirname(kept), { recursive: true });
+      renameSync(path, kept);
+      moves.push({ from: path, to: kept });
     } catch (error) {
-      throw cannot('io', 'put into place', to, error, {
-        hint: used ? `what was there before lies in ${aside}` : 'restore with --to DIR and move it by hand',
+      undo();
+      throw cannot('io', 'put aside', path, error, {
+        hint: 'nothing was changed; restore with --to DIR and move it by hand',
       });
     }
   }
-  return used ? aside : undefined;
+  return { aside: moves.length > 0 ? aside : undefined, undo };
+}
+
+const isThere = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+
+/** Puts a staged tree where it belongs; what was there has been set aside. */
+export function putIntoPlace(staged: StagedTree, target: TreeTarget): void {
+  for (const path of stagedUnits(target, staged.directory)) {
+    const to = join(target.root, path);
+    try {
+      if (isThere(to)) rmdirSync(to); // an empty directory
+      mkdirSync(dirname(to), { recursive: true });
+      renameSync(join(staged.directory, path), to);
+      syncDirectory(dirname(to));
+    } catch (error) {
+      throw cannot('io', 'put into place', to, error, { hint: 'restore with --to DIR and move it by hand' });
+    }
+  }
 }
 
 /** Removes the directory that a tree was staged in. */

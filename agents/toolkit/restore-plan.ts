@@ -1,0 +1,188 @@
+// What a restore will do, decided and refused before anything is changed: where each tree and each database goes, whether
+// the version fits, and what would be replaced.
+import { existsSync } from 'node:fs';
+import { basename, isAbsolute, join, normalize, resolve } from 'node:path';
+import type { Manifest, Member } from '../../archive/manifest.ts';
+import type { Engine } from '../../databases/toolkit/engine.ts';
+import { loadEngine } from '../../databases/toolkit/engines.ts';
+import { cannot, causeText, type GarnerError } from '../../lib/errors.ts';
+import { info, warn } from '../../lib/log.ts';
+import type { AgentContext, AgentDefinition } from './define-agent.ts';
+import { databasesOf, sourceFromUrl } from './sources.ts';
+import { occupiedPaths, type TreeTarget } from './stage-tree.ts';
+import { compareVersions, readVersion } from './versions.ts';
+
+export interface RestoreOptions {
+  /** The archive's path. */
+  file: string;
+  only: 'database' | 'files' | undefined;
+  /** A directory that gets everything; nothing outside it is written. */
+  to: string | undefined;
+  dryRun: boolean;
+  force: boolean;
+}
+
+/** One database of the archive and where it goes. */
+export interface DatabaseTarget {
+  member: Member;
+  engine: Engine;
+  /** A file for the dump, or the database itself. */
+  goesTo: { file: string } | { connection: unknown };
+}
+
+/** One tree of the archive and where it goes. */
+export interface TreePlan {
+  member: Member;
+  target: TreeTarget;
+}
+
+const baseName = (member: Member): string => member.name.replace(/\.(sql|dump|tar)(\.zst)?(\.age)?$/, '');
+
+/** Where each tree of the archive goes: into --to, to where the application has it on this host, or to where it was. */
+export async function planTrees(
+  agent: AgentDefinition,
+  manifest: Manifest,
+  { to }: RestoreOptions,
+  context: AgentContext,
+): Promise<TreePlan[]> {
+  const members = manifest.members.filter(({ kind }) => kind === 'tree');
+  let here: Map<string, string> = new Map();
+  if (to === undefined) {
+    try {
+      here = new Map((await agent.trees(context)).map(({ name, root }) => [name, root]));
+    } catch (error) {
+      info(
+        `the application is not found on this host (${causeText(error)}); its files go to where they were`,
+      );
+    }
+  }
+  return members.map((member) => {
+    const name = baseName(member);
+    const { root = '', includes } = member.tree ?? {};
+    if (to !== undefined) return { member, target: { root: join(resolve(to), name), includes: undefined } };
+    const wanted = here.get(name) ?? root;
+    const plain = isAbsolute(wanted) && normalize(wanted) === wanted && wanted !== '/';
+    if (!plain || includes?.some((path) => join('/', path) !== `/${path}` || path === '')) {
+      throw cannot('not-an-archive', 'restore files to', wanted, 'the manifest names no plain absolute path');
+    }
+    return { member, target: { root: wanted, includes } };
+  });
+}
+
+/** @throws version-gate where the application here is older than the archive's, without `force` */
+export async function checkVersion(
+  agent: AgentDefinition,
+  manifest: Manifest,
+  { force }: RestoreOptions,
+  context: AgentContext,
+): Promise<void> {
+  let here: string;
+  try {
+    here = await readVersion(agent, context);
+  } catch (error) {
+    warn(
+      `the version of ${agent.title} on this host is unknown (${causeText(error)}); the archive is of ${manifest.version}`,
+    );
+    return;
+  }
+  const order = compareVersions(here, manifest.version);
+  if (order === undefined || order === 0) return;
+  const text = `${agent.title} here is ${here}, the archive is of ${manifest.version}`;
+  if (order > 0) return warn(`${text}: the application may have to upgrade its data`);
+  if (force) return warn(`${text}: restored all the same, because of --force`);
+  throw cannot('version-gate', 'restore', basename(manifest.application), text, {
+    hint: `install ${agent.title} ${manifest.version} first, or use --force`,
+  });
+}
+
+/** @returns the error that says what would be replaced */
+export function refused(archive: string, what: string[]): GarnerError {
+  return cannot('restore-refused', 'restore', basename(archive), `it would replace ${what.join(', ')}`, {
+    hint: 'with --force what is there is put aside first; --to DIR restores into another directory',
+  });
+}
+
+/** @throws restore-refused where files would be replaced, without `force` */
+export function refuseOccupiedTrees(plans: readonly TreePlan[], { file, force }: RestoreOptions): void {
+  const occupied = plans.flatMap(({ target }) => occupiedPaths(target));
+  if (occupied.length > 0 && !force) throw refused(file, occupied);
+  for (const path of occupied) info(`${path} will be put aside`);
+}
+
+/** Where each database of the archive goes: into GARNER_RESTORE_DATABASE_URL, into --to, or to where the application has it. */
+export async function planDatabases(
+  agent: AgentDefinition,
+  manifest: Manifest,
+  { to }: RestoreOptions,
+  context: AgentContext,
+): Promise<DatabaseTarget[]> {
+  const members = manifest.members.filter(({ kind }) => kind === 'database');
+  const url = context.settings.GARNER_RESTORE_DATABASE_URL;
+  // the URL is for the application's main database: the first
+  const main = url === undefined ? undefined : await sourceFromUrl(url, 'GARNER_RESTORE_DATABASE_URL');
+  const others =
+    to === undefined && members.length > (main === undefined ? 0 : 1)
+      ? await databasesOf(agent, context)
+      : [];
+
+  return Promise.all(
+    members.map(async (member, index) => {
+      const engine = await loadEngine(member.database?.engine ?? '');
+      const only = members.length === 1 && others.length === 1 ? others[0] : undefined;
+      const named = others.find(({ name }) => name === baseName(member)) ?? only;
+      const source = index === 0 && main !== undefined ? main : named;
+      if (source === undefined && to !== undefined) {
+        return {
+          member,
+          engine,
+          goesTo: { file: join(resolve(to), `${baseName(member)}.${engine.fileSuffix}`) },
+        };
+      }
+      if (source === undefined) {
+        throw cannot(
+          'application-configuration',
+          'restore database',
+          baseName(member),
+          "this host's application has no such database",
+          {
+            hint: 'set GARNER_RESTORE_DATABASE_URL, or restore with --to DIR',
+          },
+        );
+      }
+      if (source.engine !== engine.name) {
+        throw cannot(
+          'usage',
+          'restore database',
+          baseName(member),
+          `it is of ${engine.name}, the target is ${source.engine}`,
+        );
+      }
+      return { member, engine, goesTo: { connection: source.connection } };
+    }),
+  );
+}
+
+/** @returns where a database goes, for people */
+export function describeTarget(engine: Engine, goesTo: DatabaseTarget['goesTo']): string {
+  return 'file' in goesTo ? goesTo.file : engine.describe(goesTo.connection);
+}
+
+/** @throws restore-refused where a database isn't empty, without `force` */
+export async function refuseOccupiedDatabases(
+  targets: readonly DatabaseTarget[],
+  { file, force }: RestoreOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { engine, goesTo } of targets) {
+    const there =
+      'file' in goesTo
+        ? existsSync(goesTo.file)
+          ? 'a file'
+          : undefined
+        : await engine.occupied(goesTo.connection, signal);
+    if (there === undefined) continue;
+    const what = `${describeTarget(engine, goesTo)} (${there})`;
+    if (!force) throw refused(file, [what]);
+    info(`${what} will be put aside`);
+  }
+}

@@ -1,0 +1,97 @@
+// In-place restores where something is in the way: what fails changes nothing, and mount points are filled, not moved.
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+
+const BIN = join(import.meta.dirname, '../../bin');
+let home: string;
+
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), 'garner-restore-'));
+});
+afterEach(async () => {
+  await execa('umount', [join(home, 'mounted')], { reject: false });
+  rmSync(home, { recursive: true, force: true });
+});
+
+const environment = (more: Record<string, string>): Record<string, string> => ({
+  GARNER_WORK_DIR: join(home, 'work'),
+  GARNER_RUN_DIR: join(home, 'run'),
+  GARNER_CONFIG_DIR: join(home, 'etc'),
+  ...more,
+});
+
+it('puts the files back where the database can not be restored', async () => {
+  const wiki = join(home, 'wiki');
+  for (const directory of ['images/a', 'includes', 'extensions'])
+    mkdirSync(join(wiki, directory), { recursive: true });
+  mkdirSync(join(home, 'data'));
+  writeFileSync(join(wiki, 'images/a/x.png'), 'old');
+  writeFileSync(join(wiki, 'includes/Defines.php'), "<?php define( 'MW_VERSION', '1.39.17' );");
+  writeFileSync(
+    join(wiki, 'LocalSettings.php'),
+    `<?php $wgDBtype = 'sqlite'; $wgDBname = 'wiki'; $wgSQLiteDataDir = '${home}/data';`,
+  );
+  await execa('sqlite3', [
+    join(home, 'data/wiki.sqlite'),
+    'CREATE TABLE page (t); INSERT INTO page VALUES (1)',
+  ]);
+  const env = environment({ MEDIAWIKI_DIR: wiki });
+  const { stdout: archive } = await execa(join(BIN, 'agent-mediawiki'), [], { env });
+
+  writeFileSync(join(wiki, 'images/a/x.png'), 'new');
+  renameSync(join(home, 'data'), join(home, 'data-moved'));
+  writeFileSync(join(home, 'data'), 'a file in the place of the directory');
+  const before = await execa('find', [wiki, '-printf', '%p %m %s\n']);
+  const failed = await execa(join(BIN, 'agent-mediawiki'), ['restore', archive, '--force'], {
+    env,
+    reject: false,
+  });
+  expect([failed.exitCode, failed.stderr]).toEqual([
+    1,
+    expect.stringMatching(/cannot restore database .*data\/wiki\.sqlite": /),
+  ]);
+  expect((await execa('find', [wiki, '-printf', '%p %m %s\n'])).stdout).toBe(before.stdout);
+  expect(readFileSync(join(wiki, 'images/a/x.png'), 'utf8')).toBe('new');
+  expect(readdirSync(home).filter((name) => name.includes('restore'))).toEqual([]);
+
+  rmSync(join(home, 'data'));
+  await execa(join(BIN, 'agent-mediawiki'), ['restore', archive, '--force'], { env });
+  expect(readFileSync(join(wiki, 'images/a/x.png'), 'utf8')).toBe('old');
+  expect((await execa('sqlite3', [join(home, 'data/wiki.sqlite'), 'SELECT t FROM page'])).stdout).toBe('1');
+});
+
+it.runIf(process.getuid?.() === 0)('fills a mount point, and puts aside what is in it', async () => {
+  const root = join(home, 'mounted');
+  mkdirSync(root);
+  await execa('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', root]);
+  mkdirSync(join(root, 'lost+found'));
+  mkdirSync(join(root, 'kept'));
+  writeFileSync(join(root, 'kept/file'), 'content');
+  const env = environment({ DIRECTORIES: root });
+  const { stdout: archive } = await execa(join(BIN, 'agent-directories'), [], { env });
+  rmSync(join(root, 'kept'), { recursive: true });
+  writeFileSync(join(root, 'later'), 'a file of after the backup');
+
+  const refused = await execa(join(BIN, 'agent-directories'), ['restore', archive], { env, reject: false });
+  expect([refused.exitCode, refused.stderr]).toEqual([
+    1,
+    expect.stringContaining(`it would replace ${root}/later`),
+  ]);
+  const { stderr } = await execa(join(BIN, 'agent-directories'), ['restore', archive, '--force'], { env });
+  const aside = /what was there before lies in (\S+)/.exec(stderr)?.[1] as string;
+  expect(readFileSync(join(aside, 'later'), 'utf8')).toBe('a file of after the backup');
+  expect(readFileSync(join(root, 'kept/file'), 'utf8')).toBe('content');
+  expect(existsSync(join(root, 'later'))).toBe(false);
+});
