@@ -189,7 +189,7 @@ test('publishes checksum files before the archive, each synced before it gets it
   const target = mkdtempSync(join(directory, 'target-'));
   await makeTransferable(source, NAME, 300_000);
   const script = join(directory, 'run.ts');
-  const at = (path: string): string => JSON.stringify(new URL(`../../${path}`, import.meta.url).pathname);
+  const at = (path: string): string => JSON.stringify(join(import.meta.dirname, '../..', path));
   writeFileSync(
     script,
     `import { transfer } from ${at('archive/transfer.ts')};

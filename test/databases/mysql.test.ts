@@ -9,7 +9,7 @@ import { parseClientOptions } from '../../databases/toolkit/mysql-client.ts';
 import { scanSqlDump } from '../../databases/toolkit/sql-scanner.ts';
 import { type MariaDb, startMariadb } from '../helpers/mariadb.ts';
 
-const AGENT = new URL('../../bin/agent-mariadb', import.meta.url).pathname;
+const AGENT = join(import.meta.dirname, '../../bin/agent-mariadb');
 
 let server: MariaDb;
 let directory: string;
@@ -97,9 +97,10 @@ describe('rows of each table', () => {
        CREATE TABLE many (id INT AUTO_INCREMENT PRIMARY KEY, t VARCHAR(200));
        INSERT INTO many (t) SELECT CONCAT('),(', seq, '''') FROM seq_1_to_50000;
        CREATE VIEW v AS SELECT id FROM many;
-       CREATE TRIGGER t AFTER INSERT ON other FOR EACH ROW BEGIN
+DELIMITER //
+CREATE TRIGGER t AFTER INSERT ON other FOR EACH ROW BEGIN
 INSERT INTO empty_one VALUES (1),(2);
-END`.replace('CREATE TRIGGER', 'DELIMITER //\nCREATE TRIGGER') + ' //',
+END //`,
       'hazards',
     );
     const { tables } = await backUp(url);

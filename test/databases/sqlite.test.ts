@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
-const AGENT = new URL('../../bin/agent-sqlite', import.meta.url).pathname;
+const AGENT = join(import.meta.dirname, '../../bin/agent-sqlite');
 let directory: string;
 
 beforeAll(() => {

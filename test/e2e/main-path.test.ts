@@ -19,7 +19,7 @@ import { type Postfix, startPostfix } from '../helpers/postfix.ts';
 import { type Certificates, makeCertificates } from '../helpers/smtp-server.ts';
 import { makeChroot, removeGroup, type Sshd, startSshd, testGroup } from '../helpers/sshd.ts';
 
-const BIN = new URL('../../bin/', import.meta.url).pathname;
+const BIN = join(import.meta.dirname, '../../bin');
 const SECRET = 'wiki-db-secret-0815';
 
 let directory: string;

@@ -160,7 +160,7 @@ describe.each(kinds)('from %s', (_, open) => {
 test('F18 a pull killed at any system call that writes leaves nothing wrong, and the next one succeeds', async () => {
   await makeTransferable(source, NAME, 300_000);
   const script = join(directory, 'pull.ts');
-  const at = (path: string): string => JSON.stringify(new URL(`../../${path}`, import.meta.url).pathname);
+  const at = (path: string): string => JSON.stringify(join(import.meta.dirname, '../..', path));
   writeFileSync(
     script,
     `import { transfer } from ${at('archive/transfer.ts')};
