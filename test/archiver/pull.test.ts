@@ -124,7 +124,9 @@ describe('archiver pull', () => {
       await makeArchive(archiver.workDir(host), { host, time: daysAgo(1) });
     const result = await archiver.run(['pull', '--json']);
     expect(result.exitCode).toBe(1);
-    expect(result.stderr).toMatch(/archiver: cannot pull from "web2": 1 of 3 hosts failed; the log says why$/);
+    expect(result.stderr).toMatch(
+      /archiver: cannot pull from "web2": 1 of 3 hosts failed; the log says why$/,
+    );
     expect(result.stderr).toContain('error: web2: cannot');
     expect(result.json.hosts.map(({ result }: { result: string }) => result)).toEqual(['ok', 'failed', 'ok']);
     expect(result.json.hosts[1].error.code).toBe('store-connect');
