@@ -59,7 +59,8 @@ export async function startPostfix({ keyFile, certFile }: Certificates): Promise
     sendmail: at('sendmail'),
     log,
     async mails(count) {
-      const names = (): string[] => (existsSync(inbox) ? readdirSync(inbox).sort() : []);
+      const names = (): string[] =>
+        existsSync(inbox) ? readdirSync(inbox).sort((a, b) => deliveredAt(a) - deliveredAt(b)) : [];
       await until(() => names().length >= count, log);
       return names().map((name) => parseMail(readFileSync(join(inbox, name), 'utf8')));
     },
@@ -70,6 +71,12 @@ export async function startPostfix({ keyFile, certFile }: Certificates): Promise
       rmSync(root, { recursive: true, force: true });
     },
   };
+}
+
+/** Maildir names are `<seconds>.V<device>I<inode>M<microseconds>.<host>`: in their own order only from second to second. */
+function deliveredAt(name: string): number {
+  const [, seconds, microseconds] = /^(\d+)\..*M(\d+)\./.exec(name) ?? [];
+  return Number(seconds) * 1e6 + Number(microseconds);
 }
 
 async function until(done: () => boolean, explain: () => string): Promise<void> {
