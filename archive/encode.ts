@@ -46,7 +46,7 @@ export interface RunningEncoding {
 /**
  * Runs commands whose output is encoded and stored.
  * @param commands what makes the bytes; none: they come from stdin
- * @param store gets the encoded bytes in order
+ * @param store gets the encoded bytes in order, in chunks that are valid during the call only
  * @throws program-failed where compression or encryption fails for its own reasons
  */
 export function startEncoding(
@@ -54,9 +54,8 @@ export function startEncoding(
   store: (chunk: Buffer) => void,
   { stdin, encoding, signal }: { stdin: 'pipe' | 'ignore' | number; encoding: Encoding; signal: AbortSignal },
 ): RunningEncoding {
-  const pipeline = startPipeline([...commands, ...encoders(encoding)], { stdin, signal });
   let storeError: unknown;
-  pipeline.stdout.on('data', (chunk: Buffer) => {
+  const onOutput = (chunk: Buffer): void => {
     if (storeError !== undefined) return;
     try {
       store(chunk);
@@ -64,7 +63,8 @@ export function startEncoding(
       storeError = error;
       pipeline.stdout.destroy(); // the programs before it end by SIGPIPE
     }
-  });
+  };
+  const pipeline = startPipeline([...commands, ...encoders(encoding)], { stdin, signal, onOutput });
   const ended = pipeline.ended.then((all) => {
     if (storeError !== undefined) throw storeError;
     const own = all.slice(0, commands.length);

@@ -7,6 +7,7 @@ import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { cannot, type GarnerError } from './errors.ts';
+import { openPipe } from './pipe.ts';
 import { escapeControls } from './text.ts';
 
 /** How long a program has between SIGTERM and SIGKILL, and how long its output may stay open after its end. */
@@ -32,6 +33,12 @@ export interface Ended {
   code: number | null;
   signal: NodeJS.Signals | null;
   stderr: string;
+}
+
+export interface PipelineOptions {
+  stdin?: 'pipe' | 'ignore' | number;
+  signal: AbortSignal;
+  onOutput?: ((chunk: Buffer) => void) | undefined;
 }
 
 export interface Pipeline {
@@ -99,10 +106,14 @@ export function endGroup(child: ChildProcess, graceMs = GRACE_MS): void {
   });
 }
 
-/** Waits for the program's end and its output; output that a grandchild holds open is given up after the grace time. */
+/**
+ * Waits for the program's end and its output; output that a grandchild holds open is given up after the grace time.
+ * @param output where its stdout is read, if that is not the child's own stream
+ */
 export function exitOf(
   child: ChildProcess,
   graceMs = GRACE_MS,
+  output: Readable | null = child.stdout,
 ): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
   return new Promise((resolve, reject) => {
     child.once('error', reject);
@@ -110,19 +121,24 @@ export function exitOf(
       let seen = -1;
       let timer = setTimeout(giveUp, graceMs);
       function giveUp(): void {
-        const bytesRead = (child.stdout as { bytesRead?: number } | null)?.bytesRead ?? 0;
+        const bytesRead = (output as { bytesRead?: number } | null)?.bytesRead ?? 0;
         // a slow reader of ours is no reason to lose output that is there
-        if (bytesRead !== seen || (child.stdout?.readableLength ?? 0) > 0) {
+        if (bytesRead !== seen || (output?.readableLength ?? 0) > 0) {
           seen = bytesRead;
           timer = setTimeout(giveUp, graceMs);
           return;
         }
         signalGroup(child, 'SIGKILL'); // what keeps the output open, unless it has left the group
-        child.stdout?.destroy();
+        output?.destroy();
         child.stderr?.destroy();
         resolve({ code, signal });
       }
-      child.once('close', () => {
+      const closed = new Promise((done) => child.once('close', done));
+      const drained = new Promise<void>((done) => {
+        if (output === null || output.closed) done();
+        else output.once('close', done);
+      });
+      Promise.all([closed, drained]).then(() => {
         clearTimeout(timer);
         resolve({ code, signal });
       });
@@ -184,18 +200,29 @@ function start(command: Command, stdio: StdioOptions & unknown[], onFailure: () 
  * @param commands in the order of the data
  * @param stdin `pipe`: the caller feeds the first; a number: an open file; `ignore`: nothing
  * @param signal ends all groups when it aborts
+ * @param onOutput gets the last one's output in chunks that are valid during the call only; without it, the output is to
+ *   be read from the stream that is returned
  * @throws the abort reason; program-failed where not even a start could be tried
  */
 export function startPipeline(
   commands: readonly Command[],
-  { stdin = 'ignore', signal }: { stdin?: 'pipe' | 'ignore' | number; signal: AbortSignal },
+  { stdin = 'ignore', signal, onOutput }: PipelineOptions,
 ): Pipeline {
   signal.throwIfAborted();
+  const pipe =
+    onOutput &&
+    openPipe((chunk) => {
+      onOutput(chunk);
+      return true;
+    });
   const children: ChildProcess[] = [];
   // from the last to the first: each writes into the stdin of the one started before it
   let next: ChildProcess | undefined;
   for (const [index, command] of [...commands.entries()].reverse()) {
-    const child = start(command, [index === 0 ? stdin : 'pipe', next?.stdin ?? 'pipe', 'pipe'], () => {
+    const stdout = next?.stdin ?? pipe?.writeFd ?? 'pipe';
+    const child = start(command, [index === 0 ? stdin : 'pipe', stdout, 'pipe'], () => {
+      pipe?.closeWriteEnd();
+      pipe?.reader.destroy();
       for (const started of children) endGroup(started);
     });
     next?.stdin?.destroy(); // our copy: else the reader never sees the end
@@ -203,6 +230,10 @@ export function startPipeline(
     children.unshift(child);
     next = child;
   }
+  pipe?.closeWriteEnd();
+  const stdout = pipe?.reader ?? (children.at(-1)?.stdout as Readable);
+  if (pipe !== undefined) stdout.resume();
+  else if (onOutput !== undefined) stdout.on('data', onOutput);
   const end = (): void => {
     for (const child of children) endGroup(child);
   };
@@ -211,7 +242,7 @@ export function startPipeline(
       const command = commands[index] as Command;
       const stderr = collectStderr(child, command.onStderrLine);
       try {
-        const exit = await exitOf(child);
+        const exit = await exitOf(child, GRACE_MS, index === children.length - 1 ? stdout : child.stdout);
         return { command, ...exit, stderr: stderr() };
       } catch (error) {
         end();
@@ -226,7 +257,7 @@ export function startPipeline(
     });
   ended.catch(() => {}); // awaited later; a rejection before that is not unhandled
   signal.addEventListener('abort', end, { once: true });
-  return { stdin: children[0]?.stdin ?? undefined, stdout: children.at(-1)?.stdout as Readable, ended };
+  return { stdin: children[0]?.stdin ?? undefined, stdout, ended };
 }
 
 /** Writes to a stream with its back-pressure; a reader that has gone away ends it quietly, its exit code tells why. */

@@ -7,8 +7,8 @@ import { constants } from 'node:os';
 import type { Writable } from 'node:stream';
 import { causeText, EXIT } from '../lib/errors.ts';
 import { warn } from '../lib/log.ts';
+import { openPipe } from '../lib/pipe.ts';
 import { signalGroup } from '../lib/process.ts';
-import { openPipe } from './pipe.ts';
 
 /** What a command has for cleaning up between a signal and SIGKILL. */
 const END_GRACE_MS = 10_000;

@@ -1,11 +1,11 @@
-// A kernel pipe between a child and this process. Node's own 'pipe' is a socket, and a script that writes to
-// /dev/stderr, or a `tee /dev/stdout`, fails on a socket: what runs by cron must run under notify too.
+// A kernel pipe between a child and this process, read into one buffer again and again. Node's own 'pipe' is a socket:
+// a script that writes to /dev/stderr, or a `tee /dev/stdout`, fails on it, and each chunk that is read from it is a
+// buffer of its own.
 import { execFileSync } from 'node:child_process';
 import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { programEnvironment } from '../lib/process.ts';
 
 /** What is read at once. */
 const CHUNK_BYTES = 64 << 10;
@@ -25,9 +25,9 @@ export interface Pipe {
 export function openPipe(take: (chunk: Buffer) => boolean): Pipe | undefined {
   let directory: string | undefined;
   try {
-    directory = mkdtempSync(join(tmpdir(), 'notify-'));
+    directory = mkdtempSync(join(tmpdir(), 'garner-pipe-'));
     const path = join(directory, 'pipe');
-    execFileSync('mkfifo', ['-m', '600', path], { stdio: 'ignore', env: programEnvironment() });
+    execFileSync('mkfifo', ['-m', '600', path], { stdio: 'ignore', env: { PATH: process.env.PATH } });
     // without O_NONBLOCK this would wait for a writer
     const readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const writeFd = openSync(path, constants.O_WRONLY);
