@@ -73,7 +73,6 @@ export async function backUp(
     }
     for (const tree of trees) {
       for (const warning of await storeTree(writer, tree, storing)) warnAbout(warning);
-      info(`files ${tree.root}: stored`);
     }
     signal.throwIfAborted();
     const archive = await writer.publish(warnings);

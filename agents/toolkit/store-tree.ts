@@ -8,7 +8,7 @@ import { createFile, writeFully } from '../../lib/durable.ts';
 import { cannot } from '../../lib/errors.ts';
 import { info } from '../../lib/log.ts';
 import { type Command, describeExit, type Ended, feed, findProgram } from '../../lib/process.ts';
-import { plural } from '../../lib/text.ts';
+import { formatSize, plural } from '../../lib/text.ts';
 import type { TreeSource } from './define-agent.ts';
 import { walkTree } from './walk.ts';
 
@@ -119,6 +119,7 @@ export async function storeTree(
       closeSync(listFd);
     }
     listMember.end({ uncompressedSizeBytes: listBytes, encoding: encodingNames(encoding) });
+    info(`files ${tree.root}: ${plural(fileCount, 'file')}, ${formatSize(report.writtenBytes)}`);
     return warningsOf(tree, report);
   } finally {
     closeSync(list);
