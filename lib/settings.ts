@@ -1,5 +1,6 @@
 // Settings: option > environment > the file of the agent (or --config) > garner.env. Strict: what is misspelt, given
 // twice or readable by others where it holds a secret is an error that names the file and the key.
+import { spawnSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -14,6 +15,8 @@ export interface Setting<T = unknown> {
   parse: (text: string) => T;
   /** The text that stands where nothing is set; undefined: the value is undefined then. */
   default?: string | (() => string);
+  /** An older name of the setting, read where this one is set nowhere. */
+  alias?: string;
   /** May hold a secret: also exists as `…_FILE`, and its file must not be readable by others. */
   secret?: boolean;
   describe: string;
@@ -66,26 +69,21 @@ const hostName = (value: string): string => {
   return host;
 };
 
-/** @returns what `hostname -f` says: the first name of the machine's own address in /etc/hosts, else the host name */
+/** How long a name server may be asked for the host's name. */
+const LOOKUP_LIMIT_MS = 5000;
+
+/** @returns what `hostname -f` says; the short name where the full one can't be found */
 function fullHostName(): string {
-  const short = hostname();
-  try {
-    for (const line of readFileSync('/etc/hosts', 'utf8').split('\n')) {
-      const [, ...names] = (line.split('#')[0] as string).trim().split(/\s+/);
-      if (names.includes(short))
-        return names.find((name) => name.includes('.') && name !== 'localhost.localdomain') ?? short;
-    }
-  } catch {
-    // no /etc/hosts
-  }
-  return short;
+  const { stdout } = spawnSync('hostname', ['-f'], { encoding: 'utf8', timeout: LOOKUP_LIMIT_MS });
+  return stdout?.trim() || hostname();
 }
 
 /** The settings that all of garner shares. */
 export const CORE_SETTINGS = {
   GARNER_WORK_DIR: {
     parse: path,
-    default: () => process.env.BACKUP_HOME_DIR || '/var/lib/garner/work',
+    alias: 'BACKUP_HOME_DIR',
+    default: '/var/lib/garner/work',
     describe: 'where archives are made; may be on NFS; BACKUP_HOME_DIR is read too',
   },
   GARNER_STATE_DIR: { parse: path, default: '/var/lib/garner/state', describe: 'queue of unsent messages' },
@@ -160,9 +158,11 @@ export function loadSettings<T extends SettingTable>(table: T, sources: SettingS
 
   const result: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(table)) {
-    const found = lookUp(name, setting, chain);
-    const fallback = typeof setting.default === 'function' ? setting.default() : setting.default;
-    const value = found?.value ?? fallback;
+    const { alias } = setting as Setting;
+    const found =
+      lookUp(name, setting, chain) ?? (alias === undefined ? undefined : lookUp(alias, setting, chain));
+    const value =
+      found?.value ?? (typeof setting.default === 'function' ? setting.default() : setting.default);
     if (value === undefined) continue;
     try {
       result[name] = setting.parse(value);

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -61,6 +62,21 @@ describe('precedence', () => {
     expect(load()).toMatchObject({ GARNER_HOST: 'by-agent-file', GARNER_TIMEOUT: 3_600_000 });
     expect(load({ env }).GARNER_HOST).toBe('by-env');
     expect(load({ env, options }).GARNER_HOST).toBe('by-option');
+  });
+
+  test('the older name BACKUP_HOME_DIR is read from everywhere, and only where the newer one is not set', () => {
+    put('garner.env', 'BACKUP_HOME_DIR=/old/file\n');
+    expect(load().GARNER_WORK_DIR).toBe('/old/file');
+    expect(load({ env: { BACKUP_HOME_DIR: '/old/env' } }).GARNER_WORK_DIR).toBe('/old/env');
+    expect(load({ env: { BACKUP_HOME_DIR: '/old/env', GARNER_WORK_DIR: '/new' } }).GARNER_WORK_DIR).toBe(
+      '/new',
+    );
+  });
+
+  test('the host is called as `hostname -f` calls it', () => {
+    expect(load().GARNER_HOST).toBe(
+      execFileSync('hostname', ['-f'], { encoding: 'utf8' }).trim().toLowerCase(),
+    );
   });
 
   test('--config is read in place of the file of the agent, and has to be there', () => {
