@@ -63,6 +63,12 @@ const checksums = (value: string): ('sha256' | 'sha1')[] => {
   if (!names.includes('sha256')) throw 'sha256 must be among them: it is what archives are verified by';
   return names;
 };
+/** Set, but to nobody: an archive that should be encrypted would lie there in the clear. */
+const recipients = (value: string): string[] => {
+  const names = list(value);
+  if (names.length === 0) throw 'it names no recipient';
+  return names;
+};
 const hostName = (value: string): string => {
   const host = value.toLowerCase();
   if (!/^[a-z0-9][a-z0-9.-]*$/.test(host)) throw 'a host name has letters, digits, dots and dashes only';
@@ -100,7 +106,10 @@ export const CORE_SETTINGS = {
     default: 'sha256,sha1',
     describe: 'the checksum files beside an archive',
   },
-  GARNER_AGE_RECIPIENTS: { parse: list, describe: 'age recipients; set: members are encrypted for them' },
+  GARNER_AGE_RECIPIENTS: {
+    parse: recipients,
+    describe: 'age recipients; set: members are encrypted for them',
+  },
   GARNER_AGE_IDENTITY_FILE: { parse: path, describe: 'the age identity that a restore decrypts with' },
   MYSQLDUMP_PARAMS: { parse: text, describe: "more options for mysqldump, split like a command line's" },
   GARNER_DATABASE_URL: {
@@ -253,7 +262,8 @@ function unknownSetting(origin: string, name: string, known: SettingTable): Garn
     ) ??
     Object.keys(known).find(
       (other) =>
-        name.length > 6 && (other.startsWith(name.slice(0, -2)) || name.startsWith(other.slice(0, -1))),
+        name.replace(OURS, '').length > 3 &&
+        (other.startsWith(name.slice(0, -2)) || name.startsWith(other.slice(0, -1))),
     );
   return cannot('configuration', 'use', origin, `unknown setting "${name}"`, {
     hint: close === undefined ? 'see docs/settings.md for all settings' : `did you mean ${close}?`,

@@ -132,8 +132,10 @@ describe('names', () => {
   });
 
   test('a short unknown name gets no far-fetched hint', () => {
-    put('garner.env', 'X=1\n');
-    expect(refusal().hint).toBe('see docs/settings.md for all settings');
+    for (const name of ['X', 'GARNER_X', 'NOTIFY_']) {
+      put('garner.env', `${name}=1\n`);
+      expect(refusal().hint).toBe('see docs/settings.md for all settings');
+    }
   });
 
   test('F61 a key given twice is refused, with the line', () => {
@@ -233,6 +235,7 @@ describe('values', () => {
     ['GARNER_LOG', 'xml', 'it is none of text, json'],
     ['GARNER_CHECKSUMS', 'sha1', 'sha256 must be among them: it is what archives are verified by'],
     ['GARNER_CHECKSUMS', 'md5', 'it is none of sha256, sha1'],
+    ['GARNER_AGE_RECIPIENTS', ',', 'it names no recipient'],
     ['GARNER_HOST', '../x', 'a host name has letters, digits, dots and dashes only'],
     ['NOTIFY_QUIET_OK', 'maybe', 'it is neither true nor false'],
   ])('%s=%s is refused, naming where it comes from', (name, value, problem) => {
