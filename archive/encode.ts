@@ -10,6 +10,7 @@ import {
   firstFailure,
   startPipeline,
 } from '../lib/process.ts';
+import { checkOwnership } from '../lib/settings.ts';
 import type { Member } from './manifest.ts';
 
 export interface Encoding {
@@ -92,6 +93,7 @@ export function decoders(encoding: Member['encoding'], identityFile: string | un
         hint: 'set GARNER_AGE_IDENTITY_FILE to the file with the private key',
       });
     }
+    checkOwnership(identityFile, true);
     commands.push({ file: findProgram(['age'], 'age'), args: ['-d', '-i', identityFile] });
   }
   if (encoding.includes('zst')) {

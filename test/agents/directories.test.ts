@@ -189,6 +189,12 @@ describe('agent-directories', () => {
       stderr: expect.stringContaining('GARNER_AGE_IDENTITY_FILE'),
     });
     const own = { ...env, GARNER_AGE_IDENTITY_FILE: identity };
+    await execa('chmod', ['644', identity]);
+    expect(await bench.run('agent-directories', ['restore', archive], { env: own })).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining(`chmod 600 '${identity}'`),
+    });
+    await execa('chmod', ['600', identity]);
     expect(await bench.run('agent-directories', ['restore', archive], { env: own })).toMatchObject({
       exitCode: 0,
     });
