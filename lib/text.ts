@@ -27,6 +27,11 @@ export function escapeControlsInLines(text: string): string {
     .join('\n');
 }
 
+/** @returns the text as one word of a shell command that people may copy; in quotes where it needs them */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
 /** @returns a size for people, in powers of 1000: `0 B`, `12.3 kB`, `1.5 GB` */
 export function formatSize(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];

@@ -7,6 +7,7 @@ import {
   formatSize,
   parseDuration,
   plural,
+  shellWord,
 } from '../../lib/text.ts';
 
 describe('foreign text', () => {
@@ -65,4 +66,10 @@ describe('durations', () => {
   test.each(['', '5', 's', '-1h', '1.5h', '1 h', '1H', '1h ', '9999999999999999y'])('%j is none', (text) =>
     expect(parseDuration(text)).toBeUndefined(),
   );
+});
+
+test('a word for a shell is in quotes where it needs them', () => {
+  expect(shellWord('/srv/wiki-1.2_a/b')).toBe('/srv/wiki-1.2_a/b');
+  expect(shellWord("/srv/my wiki's")).toBe("'/srv/my wiki'\\''s'");
+  expect(shellWord('')).toBe("''");
 });
