@@ -1,6 +1,6 @@
 // The command line of the archiver: options in, reports out, exit codes.
 import type { Command } from 'commander';
-import { type CommandMain, declareProgram, runProgram } from '../lib/command-line.ts';
+import { type CommandMain, declareProgram, exampleText, runProgram } from '../lib/command-line.ts';
 import { cannot, EXIT } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';
 import { parseDuration, plural } from '../lib/text.ts';
@@ -155,7 +155,7 @@ function verb(program: Command, name: string, summary: string, example: string):
     .option('--config <file>', 'in place of archiver.yaml in the configuration directory')
     .option('--json', 'print one JSON object')
     .option('--debug', 'print the stack of an error')
-    .addHelpText('after', `\nExample:\n  ${example}`);
+    .addHelpText('after', exampleText(example));
 }
 
 function explain({ keep, remove }: PruneReport, withKept: boolean, dryRun: boolean): string {

@@ -7,7 +7,7 @@ import type { Member } from '../archive/manifest.ts';
 import { parseSidecar } from '../archive/name.ts';
 import { openArchive } from '../archive/read.ts';
 import { verifyArchive } from '../archive/verify.ts';
-import type { CommandContext } from '../lib/command-line.ts';
+import { type CommandContext, exampleText } from '../lib/command-line.ts';
 import { createFile, partPath, publish, writeFully } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
@@ -37,13 +37,18 @@ function describeMember({ kind, name, sizeBytes, uncompressedSizeBytes, database
 }
 
 export function archiveCommands(program: Command, { known }: CommandContext): void {
-  const archive = program.command('archive').description('look into an archive file');
+  const example = (arguments_: string): string => exampleText(`garner archive ${arguments_}`);
+  const archive = program
+    .command('archive')
+    .description('look into an archive file')
+    .addHelpText('after', example('show /srv/<archive>.tar'));
 
   archive
     .command('list')
     .description('list its members')
     .argument('<archive>', 'the file that ends in .tar')
     .option('--json', 'print one JSON object')
+    .addHelpText('after', example('list /srv/<archive>.tar'))
     .action((file: string, { json }: JsonOption) => {
       using opened = openArchive(resolve(file));
       const { members } = opened.manifest;
@@ -56,6 +61,7 @@ export function archiveCommands(program: Command, { known }: CommandContext): vo
     .description('show its manifest')
     .argument('<archive>', 'the file that ends in .tar')
     .option('--json', 'print the manifest itself')
+    .addHelpText('after', example('show /srv/<archive>.tar'))
     .action((file: string, { json }: JsonOption) => {
       using opened = openArchive(resolve(file));
       const { manifest, sizeBytes } = opened;
@@ -79,6 +85,7 @@ export function archiveCommands(program: Command, { known }: CommandContext): vo
     .description('compare it with its checksum file and each member with its manifest')
     .argument('<archive>', 'the file that ends in .tar')
     .option('--json', 'print one JSON object')
+    .addHelpText('after', example('verify /srv/<archive>.tar'))
     .action(async (given: string, { json }: JsonOption) => {
       const file = resolve(given);
       const sidecar = `${file}.sha256`;
@@ -104,6 +111,7 @@ export function archiveCommands(program: Command, { known }: CommandContext): vo
     .argument('<archive>', 'the file that ends in .tar')
     .argument('[member...]', 'members as `list` names them')
     .requiredOption('--to <dir>', 'the directory that gets them; existing files are not replaced')
+    .addHelpText('after', example('extract /srv/<archive>.tar VERSION --to /tmp/look'))
     .action(async (file: string, wanted: string[], { to }: { to: string }) => {
       using opened = openArchive(resolve(file));
       const { members } = opened.manifest;

@@ -1,6 +1,6 @@
 // `garner`: looks at agents, archives and configuration, and runs any other command by its name.
 import type { AgentDefinition } from '../agents/toolkit/define-agent.ts';
-import { type CommandMain, declareProgram, runProgram } from '../lib/command-line.ts';
+import { type CommandMain, declareProgram, exampleText, runProgram } from '../lib/command-line.ts';
 import { EXIT } from '../lib/errors.ts';
 import { loadModule, moduleNames } from '../lib/modules.ts';
 import { configDirectory } from '../lib/settings.ts';
@@ -24,6 +24,7 @@ export const main: CommandMain = async (args, context) => {
     .command('agents')
     .description('list the applications that garner knows')
     .option('--json', 'print one JSON object')
+    .addHelpText('after', exampleText('garner agents --json'))
     .action(async ({ json }: { json?: boolean }) => {
       const agents = await Promise.all(
         moduleNames(AGENTS).map(async (name) => {
@@ -44,8 +45,10 @@ export const main: CommandMain = async (args, context) => {
   program
     .command('config')
     .description('look at the configuration')
+    .addHelpText('after', exampleText('garner config check'))
     .command('check')
     .description('read every configuration file and say what is wrong with it')
+    .addHelpText('after', exampleText('garner config check'))
     .action(async () => {
       const files = await checkConfiguration(context.known);
       for (const { file, problem } of files) process.stdout.write(`${problem ?? `${file}: good`}\n`);

@@ -32,8 +32,13 @@ export function declareProgram(name: string, summary: string, example: string): 
     .option('--debug', 'print the stack of an error')
     .exitOverride()
     .configureOutput({ writeErr: () => {} }) // errors are printed by runCommand
-    .addHelpText('after', `\nExample:\n${example.replace(/^/gm, '  ')}`);
+    .addHelpText('after', exampleText(example));
   return program;
+}
+
+/** @returns an example of one line or more as it stands below --help */
+export function exampleText(example: string): string {
+  return `\nExample:\n${example.replace(/^/gm, '  ')}`;
 }
 
 /**

@@ -1,7 +1,7 @@
 // The command line that every agent has: backup, describe, restore.
 import type { Command } from 'commander';
 import { checkApplication, groupName } from '../../archive/name.ts';
-import { type CommandMain, declareProgram, runProgram } from '../../lib/command-line.ts';
+import { type CommandMain, declareProgram, exampleText, runProgram } from '../../lib/command-line.ts';
 import { asGarnerError, cannot, EXIT, GarnerError } from '../../lib/errors.ts';
 import { runSignal } from '../../lib/interrupt.ts';
 import { setLogFormat } from '../../lib/log.ts';
@@ -70,19 +70,22 @@ export function agentMain(agent: AgentDefinition): CommandMain {
         .description('make an archive (what happens without a command)'),
     )
       .helpOption('--help', 'print this help')
+      .addHelpText('after', exampleText(`${name} backup --json`))
       .action(async (options: CommonOptions) => {
         process.exitCode = await backupAction(agent, options, prepare);
       });
 
     withCommonOptions(
       program.command('describe').description('show what an archive would hold, without secrets'),
-    ).action(async (options: CommonOptions) => {
-      using context = prepare(options);
-      const { describeAgent, formatDescription } = await import('./describe.ts');
-      const description = await describeAgent(agent, options.instance, context);
-      if (options.json) printJson(description);
-      else printOut(redact(formatDescription(description)));
-    });
+    )
+      .addHelpText('after', exampleText(`${name} describe`))
+      .action(async (options: CommonOptions) => {
+        using context = prepare(options);
+        const { describeAgent, formatDescription } = await import('./describe.ts');
+        const description = await describeAgent(agent, options.instance, context);
+        if (options.json) printJson(description);
+        else printOut(redact(formatDescription(description)));
+      });
 
     withCommonOptions(
       program
@@ -94,6 +97,12 @@ export function agentMain(agent: AgentDefinition): CommandMain {
       .option('--to <dir>', 'put everything into this directory; nothing outside it is touched')
       .option('--dry-run', 'verify, and say what would be done')
       .option('--force', 'replace what is there, after putting it aside')
+      .addHelpText(
+        'after',
+        exampleText(
+          `${name} restore /srv/<archive>.tar --dry-run\n${name} restore /srv/<archive>.tar --to /tmp/look`,
+        ),
+      )
       .action(async (archive: string, options: RestoreCommandOptions) => {
         process.exitCode = await restoreAction(agent, archive, options, prepare);
       });
@@ -172,10 +181,11 @@ async function restoreAction(
   options: RestoreCommandOptions,
   prepare: Prepare,
 ): Promise<number> {
-  const { only } = options;
+  const { only, to } = options;
   if (only !== undefined && only !== 'database' && only !== 'files') {
     throw cannot('usage', 'restore only', only, 'it is neither `database` nor `files`');
   }
+  if (to === '') throw cannot('usage', 'restore to', to, 'the value of --to is empty');
   if (/^[a-z][a-z0-9+]*:\/\//.test(archive)) {
     throw new GarnerError(
       'usage',
@@ -187,7 +197,7 @@ async function restoreAction(
   }
   using context = prepare(options);
   const { restore } = await import('./restore.ts');
-  const { dryRun = false, force = false, to } = options;
+  const { dryRun = false, force = false } = options;
   const { complete, nextSteps } = await restore(
     agent,
     options.instance,

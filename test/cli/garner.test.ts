@@ -53,6 +53,25 @@ describe.each(COMMANDS)('%s', (command) => {
   });
 });
 
+test.each([
+  'agent-directories backup',
+  'agent-directories describe',
+  'agent-directories restore',
+  'archiver pull',
+  'garner agents',
+  'garner archive',
+  'garner archive extract',
+  'garner archive list',
+  'garner archive show',
+  'garner archive verify',
+  'garner config check',
+])('%s --help has an example', async (command) => {
+  const [program = '', ...args] = command.split(' ');
+  const { exitCode, stdout } = await run(program, ...args, '--help');
+  expect(exitCode).toBe(0);
+  expect(stdout).toMatch(new RegExp(`^Usage: ${command} [^]*\nExample:\n  ${command}\\b`));
+});
+
 describe('garner', () => {
   test('without a command, or with one that there is not, says so', async () => {
     expect(await run('garner')).toMatchObject({
