@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import type { DatabaseSource } from '../databases/toolkit/engine.ts';
 import { cannot } from '../lib/errors.ts';
 import { path } from '../lib/settings.ts';
+import { shellWord } from '../lib/text.ts';
 import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
 import { NOT_LITERAL, type PhpValue, readPhpVariables } from './toolkit/php.ts';
 import { memberName, notLiteral } from './toolkit/sources.ts';
@@ -162,7 +163,7 @@ export default defineAgent({
   },
 
   nextSteps: ({ settings }) => [
-    `php ${join(settings.MEDIAWIKI_DIR, 'maintenance/update.php')} --quick`,
-    `php ${join(settings.MEDIAWIKI_DIR, 'maintenance/rebuildall.php')}   # only where links or search look wrong`,
+    `php ${shellWord(join(settings.MEDIAWIKI_DIR, 'maintenance/update.php'))} --quick`,
+    `php ${shellWord(join(settings.MEDIAWIKI_DIR, 'maintenance/rebuildall.php'))}   # only where links or search look wrong`,
   ],
 });

@@ -3,6 +3,7 @@
 import type { Writable } from 'node:stream';
 import { cannot, GarnerError } from '../lib/errors.ts';
 import { type Command, capture, describeExit, type Ended, feed, startPipeline } from '../lib/process.ts';
+import { plural } from '../lib/text.ts';
 import type { DumpFacts, Engine } from './toolkit/engine.ts';
 import {
   type ClientAccess,
@@ -202,7 +203,7 @@ const engine: Engine<MysqlConnection> = {
       const names = unsafe.slice(0, 10).map(({ name, storageEngine }) => `${name} (${storageEngine})`);
       warnings.push({
         code: 'no-snapshot',
-        message: `${unsafe.length} tables of ${connection.database} are not in the snapshot, they may have changed while dumped: ${names.join(', ')}`,
+        message: `${plural(unsafe.length, 'table')} of ${connection.database} not in the snapshot, may have changed while dumped: ${names.join(', ')}`,
       });
     }
 
@@ -233,7 +234,7 @@ const engine: Engine<MysqlConnection> = {
 
   async occupied(connection, signal) {
     const count = (await listTables(connection, signal)).length;
-    return count === 0 ? undefined : `${count} tables`;
+    return count === 0 ? undefined : plural(count, 'table');
   },
 
   async restore(connection, { decode, aside, signal }) {
@@ -247,6 +248,7 @@ const engine: Engine<MysqlConnection> = {
       args: [
         ...access.args,
         '--binary-mode',
+        '--local-infile=0', // a dump must not read files of this host
         '--default-character-set=utf8mb4',
         MAX_PACKET,
         '--',

@@ -17,6 +17,7 @@ import { backup, DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 import { createFile, partPath, syncDirectory, writeFully } from '../lib/durable.ts';
 import { cannot, GarnerError } from '../lib/errors.ts';
+import { plural } from '../lib/text.ts';
 import type { Engine } from './toolkit/engine.ts';
 
 export interface SqliteConnection {
@@ -135,11 +136,15 @@ const engine: Engine<SqliteConnection> = {
   },
 
   async occupied({ file }) {
-    if (!existsSync(file) || statSync(file).size === 0) return undefined;
+    if (!existsSync(file) || statSync(file).size === 0) {
+      // they hold the last writes to a database that was moved away, and are nowhere else
+      const left = COMPANIONS.filter((suffix) => existsSync(`${file}${suffix}`));
+      return left.length === 0 ? undefined : `no database, but what was written to one: ${left.join(', ')}`;
+    }
     try {
       using db = openSource(file);
       const count = tableNames(db).length;
-      return count === 0 ? undefined : `${count} tables`;
+      return count === 0 ? undefined : plural(count, 'table');
     } catch {
       return 'a file that is no readable SQLite database';
     }

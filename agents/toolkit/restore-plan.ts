@@ -102,10 +102,19 @@ export function refused(archive: string, what: string[]): GarnerError {
   });
 }
 
-/** @throws restore-refused where files would be replaced, without `force` */
-export function refuseOccupiedTrees(plans: readonly TreePlan[], { file, force }: RestoreOptions): void {
+/**
+ * @param databases tells what restoring the databases would replace, as far as that is known before files are there
+ * @throws restore-refused where files would be replaced, without `force`
+ */
+export async function refuseOccupiedTrees(
+  plans: readonly TreePlan[],
+  { file, force }: RestoreOptions,
+  databases: () => Promise<string[]>,
+): Promise<void> {
   const occupied = plans.flatMap(({ target }) => occupiedPaths(target));
-  if (occupied.length > 0 && !force) throw refused(file, occupied);
+  // whoever decides on --force has to know of both
+  if (occupied.length > 0 && !force)
+    throw refused(file, [...occupied, ...(await databases().catch(() => []))]);
   for (const path of occupied) info(`${path} will be put aside`);
 }
 
@@ -167,22 +176,27 @@ export function describeTarget(engine: Engine, goesTo: DatabaseTarget['goesTo'])
   return 'file' in goesTo ? goesTo.file : engine.describe(goesTo.connection);
 }
 
+/** @returns what restoring the databases would replace, for people */
+export async function occupiedDatabases(
+  targets: readonly DatabaseTarget[],
+  signal: AbortSignal,
+): Promise<string[]> {
+  const occupied: string[] = [];
+  for (const { engine, goesTo } of targets) {
+    const fileThere = 'file' in goesTo && existsSync(goesTo.file) ? 'a file' : undefined;
+    const there = 'file' in goesTo ? fileThere : await engine.occupied(goesTo.connection, signal);
+    if (there !== undefined) occupied.push(`${describeTarget(engine, goesTo)} (${there})`);
+  }
+  return occupied;
+}
+
 /** @throws restore-refused where a database isn't empty, without `force` */
 export async function refuseOccupiedDatabases(
   targets: readonly DatabaseTarget[],
   { file, force }: RestoreOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  for (const { engine, goesTo } of targets) {
-    const there =
-      'file' in goesTo
-        ? existsSync(goesTo.file)
-          ? 'a file'
-          : undefined
-        : await engine.occupied(goesTo.connection, signal);
-    if (there === undefined) continue;
-    const what = `${describeTarget(engine, goesTo)} (${there})`;
-    if (!force) throw refused(file, [what]);
-    info(`${what} will be put aside`);
-  }
+  const occupied = await occupiedDatabases(targets, signal);
+  if (occupied.length > 0 && !force) throw refused(file, occupied);
+  for (const what of occupied) info(`${what} will be put aside`);
 }

@@ -1,22 +1,22 @@
 // A restore: verify, version gate, look at what would be replaced, extract beside it, put what is there aside, database,
 // files into place. What is refused is refused before anything is changed; where the database fails, the files that were
 // put aside come back.
-import { closeSync, existsSync, fsyncSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { type DecodeOptions, decodeMember } from '../../archive/decode.ts';
 import { startEncoding } from '../../archive/encode.ts';
 import type { Member } from '../../archive/manifest.ts';
-import { groupName, parseSidecar } from '../../archive/name.ts';
-import { type ArchiveReader, openArchive } from '../../archive/read.ts';
+import { groupName } from '../../archive/name.ts';
+import { type ArchiveReader, openArchive, readSidecar } from '../../archive/read.ts';
 import { verifyArchive } from '../../archive/verify.ts';
 import type { Aside, Engine } from '../../databases/toolkit/engine.ts';
 import { createFile, partPath, publish, writeFully } from '../../lib/durable.ts';
-import { cannot } from '../../lib/errors.ts';
+import { cannot, GarnerError } from '../../lib/errors.ts';
 import { acquireLock } from '../../lib/lock.ts';
 import { info, warn } from '../../lib/log.ts';
 import { startProgress } from '../../lib/progress.ts';
-import { formatDuration, formatSize, plural } from '../../lib/text.ts';
+import { formatDuration, formatSize, plural, shellWord } from '../../lib/text.ts';
 import { openWorkDir } from '../../lib/work-dir.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
 import { hostView } from './host-view.ts';
@@ -24,10 +24,10 @@ import {
   checkVersion,
   type DatabaseTarget,
   describeTarget,
+  occupiedDatabases,
   planDatabases,
   planTrees,
   type RestoreOptions,
-  refused,
   refuseOccupiedDatabases,
   refuseOccupiedTrees,
 } from './restore-plan.ts';
@@ -70,7 +70,7 @@ export async function restore(
   const { manifest } = archive;
   if (manifest.application !== agent.application) {
     throw cannot('usage', 'restore', file, `it is an archive of ${manifest.application}`, {
-      hint: `agent-${manifest.application} restore ${file}`,
+      hint: `agent-${manifest.application} restore ${shellWord(file)}`,
     });
   }
   const progress = startProgress('verify and restore', archive.sizeBytes * 3);
@@ -80,6 +80,8 @@ export async function restore(
     onBytes: progress.add,
   };
   const stagedTrees: StagedTree[] = [];
+  const databasePlans = async (where: AgentContext): Promise<DatabaseTarget[]> =>
+    options.only === 'files' ? [] : planDatabases(agent, manifest, options, where);
   try {
     info(
       `${basename(file)}: ${agent.title} ${manifest.version} of ${manifest.host}, ${manifest.startedAt}, ${formatSize(archive.sizeBytes)}`,
@@ -87,7 +89,9 @@ export async function restore(
     await verify(file, decoding);
     const treePlans = options.only === 'database' ? [] : await planTrees(agent, manifest, options, context);
     if (options.to === undefined) await checkVersion(agent, manifest, options, context);
-    refuseOccupiedTrees(treePlans, options);
+    await refuseOccupiedTrees(treePlans, options, async () =>
+      occupiedDatabases(await databasePlans(context), signal),
+    );
     if (options.to !== undefined && !options.dryRun) mkdirSync(options.to, { recursive: true, mode: 0o700 });
     if (options.dryRun) for (const { target } of treePlans) info(`would restore files to ${target.root}`);
     else {
@@ -100,7 +104,16 @@ export async function restore(
       return staged === undefined ? [] : [{ root: target.root, staged: staged.directory }];
     });
     const restored = { ...context, view: hostView(overlays) };
-    const databases = options.only === 'files' ? [] : await planDatabases(agent, manifest, options, restored);
+    let databases: DatabaseTarget[];
+    try {
+      databases = await databasePlans(restored);
+    } catch (error) {
+      // a dry run extracts nothing: the configuration that names the databases is still in the archive
+      const inArchive = error instanceof GarnerError && error.code === 'application-configuration';
+      if (!options.dryRun || treePlans.length === 0 || !inArchive) throw error;
+      info("would restore the databases to where the archive's own configuration says");
+      return { complete: true, nextSteps: [] };
+    }
     await refuseOccupiedDatabases(databases, options, signal);
     if (options.dryRun) {
       for (const { engine, goesTo } of databases)
@@ -112,7 +125,12 @@ export async function restore(
     const stamp = new Date().toISOString().replace(/[-:.]/g, '');
     const moved: Moved[] = [];
     try {
-      for (const { target } of treePlans) moved.push(setAside(target, stamp));
+      for (const { target } of treePlans) {
+        const one = setAside(target, stamp);
+        moved.push(one);
+        // said before anything else happens: however the run ends, it can be found
+        if (one.aside !== undefined) info(`what was there before lies in ${one.aside}`);
+      }
       for (const target of databases) await restoreDatabase(archive, target, stamp, decoding, context);
     } catch (error) {
       for (const { undo } of moved.reverse()) undo();
@@ -123,8 +141,6 @@ export async function restore(
       const staged = stagedTrees[index] as StagedTree;
       putIntoPlace(staged, target);
       info(`files: restored to ${target.root}`);
-      const aside = moved[index]?.aside;
-      if (aside !== undefined) info(`what was there before lies in ${aside}`);
       leftOut.push(...staged.refused);
     }
     for (const what of leftOut) warn(`left out, because an archive must not bring it: ${what}`);
@@ -141,13 +157,10 @@ export async function restore(
 }
 
 async function verify(file: string, decoding: DecodeOptions): Promise<void> {
-  const sidecar = `${file}.sha256`;
-  let expectedSha256: string | undefined;
-  if (existsSync(sidecar))
-    expectedSha256 = parseSidecar(readFileSync(sidecar, 'utf8'), basename(file), 'sha256');
-  else
+  const expectedSha256 = readSidecar(file, 'sha256');
+  if (expectedSha256 === undefined)
     warn(
-      `${basename(sidecar)} is missing: only the members are verified, by the digests in the archive itself`,
+      `${basename(file)}.sha256 is missing: only the members are verified, by the digests in the archive itself`,
     );
   const { level } = await verifyArchive(file, { ...decoding, expectedSha256 });
   info(
@@ -164,24 +177,38 @@ async function restoreDatabase(
 ): Promise<void> {
   const { signal } = context;
   if ('file' in goesTo) {
-    if (existsSync(goesTo.file)) throw refused(archive.file, [goesTo.file]);
+    if (existsSync(goesTo.file)) {
+      const aside = `${goesTo.file}.before-restore-${stamp}`;
+      info(`what was there before lies in ${aside}`);
+      renameSync(goesTo.file, aside);
+    }
     await writeDump(archive, member, goesTo.file, decoding);
     return info(`database: dump put into ${goesTo.file}`);
   }
   const { connection } = goesTo;
+  const { application, instance } = archive.manifest;
+  const groupOfFile = groupName(application, instance ?? undefined);
   const occupied = await engine.occupied(connection, signal);
   const aside: Aside = {
-    path: (file) => `${file}.before-restore-${stamp}`,
-    dump: () => dumpAside(engine, connection, stamp, context),
+    path(file) {
+      const path = `${file}.before-restore-${stamp}`;
+      info(`what was in it before lies in ${path}`);
+      return path;
+    },
+    dump: async () => {
+      const file = await dumpAside(engine, connection, groupOfFile, stamp, context);
+      // said before it is emptied: however the run ends, it can be found
+      info(`what was in it before lies in ${file}`);
+      return file;
+    },
   };
-  const old = await engine.restore(connection, {
+  await engine.restore(connection, {
     decode: (sink) => decodeMember(archive, member, sink, decoding),
     aside: occupied === undefined ? undefined : aside,
     signal,
   });
   const tables = Object.keys(member.database?.tables ?? {}).length;
   info(`database: ${plural(tables, 'table')} restored to ${engine.describe(connection)}`);
-  if (old !== undefined) info(`what was in it before lies in ${old}`);
 }
 
 /** Puts a dump, decompressed, into a directory: ready for the database's own client. */
@@ -207,11 +234,13 @@ async function writeDump(
 async function dumpAside(
   engine: Engine,
   connection: unknown,
+  group: string,
   stamp: string,
   { settings, signal }: AgentContext,
 ): Promise<string> {
   const workDir = await openWorkDir(settings.GARNER_WORK_DIR, settings.GARNER_GROUP, signal);
-  const name = `before-restore-${basename(engine.databaseName(connection))}-${stamp}.${engine.dumpSuffix}.zst`;
+  // its unfinished form is swept like those of backups
+  const name = `${group}-before-restore-${basename(engine.databaseName(connection))}-${stamp}.${engine.dumpSuffix}.zst`;
   const file = join(workDir.path, name);
   const part = partPath(file);
   const fd = createFile(part);

@@ -32,7 +32,8 @@ const environment = (more: Record<string, string>): Record<string, string> => ({
   ...more,
 });
 
-it('puts the files back where the database can not be restored', async () => {
+/** Makes what agent-mediawiki takes for a wiki on SQLite, in `wiki` and `data`. @returns its directory */
+async function makeWiki(): Promise<string> {
   const wiki = join(home, 'wiki');
   for (const directory of ['images/a', 'includes', 'extensions'])
     mkdirSync(join(wiki, directory), { recursive: true });
@@ -47,6 +48,45 @@ it('puts the files back where the database can not be restored', async () => {
     join(home, 'data/wiki.sqlite'),
     'CREATE TABLE page (t); INSERT INTO page VALUES (1)',
   ]);
+  return wiki;
+}
+
+it('says of files and databases that they would be replaced, before it asks for --force', async () => {
+  const env = environment({ MEDIAWIKI_DIR: await makeWiki() });
+  const { stdout: archive } = await execa(join(BIN, 'agent-mediawiki'), [], { env });
+  const { exitCode, stderr } = await execa(join(BIN, 'agent-mediawiki'), ['restore', archive], {
+    env,
+    reject: false,
+  });
+  expect(exitCode).toBe(1);
+  expect(stderr).toContain(`would replace ${home}/wiki/images, ${home}/wiki/LocalSettings.php, `);
+  expect(stderr).toContain(`, ${home}/data/wiki.sqlite (1 table)\n`);
+});
+
+it('plans the restore of a wiki that is gone, its configuration too', async () => {
+  const wiki = await makeWiki();
+  const env = environment({ MEDIAWIKI_DIR: wiki });
+  const { stdout: archive } = await execa(join(BIN, 'agent-mediawiki'), [], { env });
+  for (const name of ['wiki', 'data']) rmSync(join(home, name), { recursive: true });
+  const { stderr } = await execa(join(BIN, 'agent-mediawiki'), ['restore', archive, '--dry-run'], { env });
+  expect(stderr).toContain(`would restore files to ${wiki}`);
+  expect(stderr).toContain("would restore the databases to where the archive's own configuration says");
+  expect(readdirSync(home).sort()).toEqual(['run', 'work']);
+});
+
+it('refuses an empty --to, which would be the current directory', async () => {
+  const env = environment({ DIRECTORIES: await makeWiki() });
+  const { stdout: archive } = await execa(join(BIN, 'agent-directories'), [], { env });
+  const { exitCode, stderr } = await execa(join(BIN, 'agent-directories'), ['restore', archive, '--to', ''], {
+    env,
+    cwd: home,
+    reject: false,
+  });
+  expect([exitCode, stderr]).toEqual([2, expect.stringContaining('the value of --to is empty')]);
+});
+
+it('puts the files back where the database can not be restored', async () => {
+  const wiki = await makeWiki();
   const env = environment({ MEDIAWIKI_DIR: wiki });
   const { stdout: archive } = await execa(join(BIN, 'agent-mediawiki'), [], { env });
 
