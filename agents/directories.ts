@@ -22,6 +22,10 @@ export default defineAgent({
       });
     }
     const names = uniqueNames(roots.map((root) => root.slice(1).replaceAll('/', '_') || 'root'));
-    return roots.map((root, index) => ({ name: names[index] as string, root: view.resolve(root) }));
+    const trees = roots.map((root, index) => ({ name: names[index] as string, root: view.resolve(root) }));
+    // one below another is in that one's tree already, and could not be put into place beside it
+    return trees.filter(({ root }, index) =>
+      trees.every((other, at) => !(root.startsWith(`${other.root}/`) || (root === other.root && at < index))),
+    );
   },
 });

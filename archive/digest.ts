@@ -1,6 +1,7 @@
 // Digests of a file, read back from the disk: one thread per algorithm where the file is large enough to be worth it.
 import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { Checksum } from './name.ts';
 
@@ -10,7 +11,6 @@ const THREAD_FROM_BYTES = 32 << 20;
 
 /**
  * Hashes a region of an open file.
- * @param onChunk sees each chunk; it is overwritten by the next
  * @throws where the file is shorter than the region
  */
 export function digestRegion(
@@ -18,8 +18,22 @@ export function digestRegion(
   algorithm: Checksum,
   offsetBytes: number,
   sizeBytes: number,
-  onChunk: (chunk: Buffer) => void = () => {},
 ): string {
+  const steps = digestSteps(fd, algorithm, offsetBytes, sizeBytes, () => {});
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/** Hashes one chunk a step. */
+function* digestSteps(
+  fd: number,
+  algorithm: Checksum,
+  offsetBytes: number,
+  sizeBytes: number,
+  onChunk: (chunk: Buffer) => void,
+): Generator<void, string> {
   const hash = createHash(algorithm);
   const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, Math.max(sizeBytes, 1)));
   let done = 0;
@@ -30,12 +44,13 @@ export function digestRegion(
     hash.update(chunk);
     onChunk(chunk);
     done += count;
+    yield;
   }
   return hash.digest('hex');
 }
 
 /**
- * Hashes a whole file with several algorithms.
+ * Hashes a whole file with several algorithms. Signals, timers and other transfers go on meanwhile.
  * @param fd open for reading; its position is neither used nor changed
  * @param onChunk sees each chunk once, in order
  */
@@ -51,10 +66,23 @@ export async function digestFile(
     if (sizeBytes < THREAD_FROM_BYTES) return [algorithm, digestRegion(fd, algorithm, 0, sizeBytes)];
     return [algorithm, await digestInThread(fd, algorithm, sizeBytes)];
   });
-  // the threads start before this one is busy
-  await new Promise((resolve) => setImmediate(resolve));
-  const here = digestRegion(fd, first, 0, sizeBytes, onChunk);
+  for (const one of elsewhere) one.catch(() => {}); // awaited below, unless this one fails first
+  const here = await digestHere(fd, first, sizeBytes, onChunk);
   return Object.fromEntries([[first, here], ...(await Promise.all(elsewhere))]);
+}
+
+async function digestHere(
+  fd: number,
+  algorithm: Checksum,
+  sizeBytes: number,
+  onChunk: (chunk: Buffer) => void = () => {},
+): Promise<string> {
+  const steps = digestSteps(fd, algorithm, 0, sizeBytes, onChunk);
+  for (;;) {
+    await nextTurn();
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
 }
 
 function digestInThread(fd: number, algorithm: Checksum, sizeBytes: number): Promise<string> {

@@ -1,12 +1,14 @@
 // Reads an archive by seeking from header to header. Its bytes are foreign: whatever isn't exactly the format is refused.
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
 import { cannot } from '../lib/errors.ts';
 import { MANIFEST_NAME, MAX_MANIFEST_BYTES, type Manifest, type Member, parseManifest } from './manifest.ts';
-import { ARCHIVE_SUFFIX, parseName } from './name.ts';
+import { ARCHIVE_SUFFIX, type Checksum, parseName, parseSidecar } from './name.ts';
 import { BLOCK_BYTES, decodeHeader, END_OF_ARCHIVE, paddingBytes } from './tar-header.ts';
 
 const MAX_MEMBERS = 10_000;
+/** A checksum file is one line; more than this is none. */
+const MAX_SIDECAR_BYTES = 1024;
 const READ_BYTES = 1 << 20;
 
 export interface ArchiveReader extends Disposable {
@@ -41,13 +43,31 @@ export function openArchive(file: string): ArchiveReader {
   }
 }
 
+/**
+ * Reads a checksum file beside a local archive.
+ * @returns undefined where there is none
+ * @throws checksum-missing where it is malformed; not-an-archive where it is no regular file
+ */
+export function readSidecar(file: string, checksum: Checksum): string | undefined {
+  const path = `${file}.${checksum}`;
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
+  const fd = openRegularFile(path);
+  try {
+    const buffer = Buffer.alloc(MAX_SIDECAR_BYTES);
+    return parseSidecar(buffer.toString('latin1', 0, readSync(fd, buffer)), basename(file), checksum);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** @returns the manifest of a local archive */
 export function readManifest(file: string): Manifest {
   using archive = openArchive(file);
   return archive.manifest;
 }
 
-function openRegularFile(file: string): number {
+/** @throws not-an-archive where it is anything but a regular file; io */
+export function openRegularFile(file: string): number {
   let fd: number;
   try {
     // a fifo must not block the open

@@ -1,10 +1,11 @@
 // How good an archive is. `digest`: its bytes are those that its checksum file records. `content`: besides, every member
 // was decompressed and is what the manifest says. (`restored`, the third level, is for a restore to record.)
+import { closeSync, fstatSync } from 'node:fs';
 import { cannot } from '../lib/errors.ts';
 import { type DecodeOptions, decodeMember } from './decode.ts';
 import { digestFile } from './digest.ts';
 import type { Manifest, Member } from './manifest.ts';
-import { type ArchiveReader, openArchive } from './read.ts';
+import { type ArchiveReader, openArchive, openRegularFile } from './read.ts';
 
 export interface Verified {
   level: 'digest' | 'content';
@@ -23,9 +24,8 @@ export async function verifyArchive(
   file: string,
   options: DecodeOptions & { expectedSha256: string | undefined },
 ): Promise<Verified> {
-  using archive = openArchive(file);
-  const { fd, sizeBytes, manifest } = archive;
-  const { sha256 } = await digestFile(fd, sizeBytes, ['sha256'], () => options.signal.throwIfAborted());
+  // before its structure: a copy that was damaged on its way or at rest is that, wherever the damage is
+  const sha256 = await digestWhole(file, options.signal);
   if (options.expectedSha256 !== undefined && sha256 !== options.expectedSha256) {
     throw cannot(
       'checksum-mismatch',
@@ -34,6 +34,8 @@ export async function verifyArchive(
       `its SHA-256 is ${sha256}, recorded is ${options.expectedSha256}`,
     );
   }
+  using archive = openArchive(file);
+  const { sizeBytes, manifest } = archive;
   let level: Verified['level'] = 'content';
   for (const member of manifest.members) {
     if (member.encoding.includes('age') && options.identityFile === undefined) {
@@ -48,7 +50,17 @@ export async function verifyArchive(
       await verifyMember(archive, member, options);
     }
   }
-  return { level, sha256: sha256 as string, sizeBytes, manifest };
+  return { level, sha256, sizeBytes, manifest };
+}
+
+async function digestWhole(file: string, signal: AbortSignal): Promise<string> {
+  const fd = openRegularFile(file);
+  try {
+    const { sha256 } = await digestFile(fd, fstatSync(fd).size, ['sha256'], () => signal.throwIfAborted());
+    return sha256 as string;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 async function verifyMember(archive: ArchiveReader, member: Member, options: DecodeOptions): Promise<void> {

@@ -44,7 +44,7 @@ export interface ArchiveWriter extends Disposable {
   /** Begins the next member; the one before must have ended. */
   begin(name: string, kind: Member['kind']): MemberWriter;
   /** @throws no-space or io; checksum-mismatch where the disk gives back other bytes than were written */
-  publish(warnings: Warning[]): Promise<PublishedArchive>;
+  publish(warnings: Warning[], signal?: AbortSignal): Promise<PublishedArchive>;
 }
 
 /**
@@ -162,7 +162,7 @@ export async function startArchive(
     name,
     startedAt,
     begin,
-    async publish(warnings) {
+    async publish(warnings, signal) {
       const { application, instance = null, host } = identity;
       const manifest: Manifest = {
         format: 1,
@@ -184,7 +184,7 @@ export async function startArchive(
       const sidecars: string[] = [];
       try {
         fsyncSync(fd);
-        const digests = await readBack(fd, position, checksums, stretches, part);
+        const digests = await readBack(fd, position, checksums, stretches, part, signal);
         for (const checksum of checksums) {
           const sidecar = `${finalPath}.${checksum}`;
           const text = formatSidecar(digests[checksum] as string, `${name}${ARCHIVE_SUFFIX}`);
@@ -228,6 +228,7 @@ async function readBack(
   checksums: readonly Checksum[],
   stretches: readonly { untilBytes: number; crc: number }[],
   path: string,
+  signal: AbortSignal | undefined,
 ): Promise<Partial<Record<Checksum, string>>> {
   let at = 0;
   let index = 0;
@@ -247,6 +248,7 @@ async function readBack(
     }
   };
   const digests = await digestFile(fd, sizeBytes, checksums, (chunk) => {
+    signal?.throwIfAborted();
     let rest = chunk;
     while (rest.length > 0) {
       const until = stretches[index]?.untilBytes ?? sizeBytes;

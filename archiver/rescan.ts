@@ -1,8 +1,9 @@
 // Brings the catalog in line with the archives on the disk: after it was lost or damaged, an older copy was put back, or
 // archives were moved by hand. What the catalog didn't know is verified first; nothing is deleted.
-import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
-import { ARCHIVE_SUFFIX, type Checksum, parseSidecar } from '../archive/name.ts';
+import { existsSync, readdirSync, renameSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { ARCHIVE_SUFFIX } from '../archive/name.ts';
+import { readSidecar } from '../archive/read.ts';
 import { verifyArchive } from '../archive/verify.ts';
 import { syncDirectory } from '../lib/durable.ts';
 import { asGarnerError, cannot } from '../lib/errors.ts';
@@ -89,7 +90,11 @@ async function rescanHost(run: Run, host: string, report: RescanReport): Promise
   const stored = storedArchives(configuration.root, host);
   const known = await catalog.list(['present', 'removing'], host);
   for (const { name } of known.filter((row) => !stored.some((archive) => archive.name === row.name))) {
-    await catalog.change([name], { state: 'removed' }, { kind: 'vanished', subject: name });
+    await catalog.change(
+      [name],
+      { state: 'removed', problem: 'vanished' },
+      { kind: 'vanished', subject: name },
+    );
     warn(`${host}: ${name} is not on the disk any more`);
     report.vanished.push(name);
   }
@@ -128,9 +133,9 @@ async function add(run: Run, { name, parsed, path, sizeBytes, modifiedMs }: Stor
     source_removed: 0,
   };
   try {
-    row.sha256 = readChecksum(path, 'sha256') ?? '';
+    row.sha256 = readSidecar(path, 'sha256') ?? '';
     if (row.sha256 === '') throw cannot('checksum-missing', 'verify', name, 'it has no .sha256 file');
-    row.sha1 = readChecksum(path, 'sha1') ?? null;
+    row.sha1 = readSidecar(path, 'sha1') ?? null;
     const verified = await verifyArchive(path, { expectedSha256: row.sha256, signal: run.signal });
     Object.assign(row, await plausibleTime(run, row, new Date(verified.manifest.startedAt)), {
       verified: verified.level,
@@ -147,9 +152,4 @@ async function add(run: Run, { name, parsed, path, sizeBytes, modifiedMs }: Stor
     detail: { sizeBytes, sha256: row.sha256 },
   });
   info(`${parsed.host}: found ${name}${ARCHIVE_SUFFIX}, verified ${row.verified}`);
-}
-
-function readChecksum(path: string, checksum: Checksum): string | undefined {
-  const file = `${path}.${checksum}`;
-  return existsSync(file) ? parseSidecar(readFileSync(file, 'latin1'), basename(path), checksum) : undefined;
 }

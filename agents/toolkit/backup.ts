@@ -75,7 +75,7 @@ export async function backUp(
       for (const warning of await storeTree(writer, tree, storing)) warnAbout(warning);
     }
     signal.throwIfAborted();
-    const archive = await writer.publish(warnings);
+    const archive = await writer.publish(warnings, signal);
     info(`${archive.path}: ${formatSize(archive.sizeBytes)} in ${formatDuration(Date.now() - started)}`);
     return archive;
   } catch (error) {
