@@ -4,14 +4,14 @@
 // before a deletion, the result after it.
 import { join } from 'node:path';
 import { type ArchiveName, groupName, parseName } from '../archive/name.ts';
-import { cannot, type GarnerError } from '../lib/errors.ts';
+import { asGarnerError, cannot, type GarnerError } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';
 import { type Policy, plan } from '../lib/retention.ts';
 import { plural } from '../lib/text.ts';
 import type { ArchiveRow } from './catalog/schema.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { archivePath, changedMs, deleteArchive, fileSize, storedArchives } from './layout.ts';
-import { type Run, tellFailure } from './run.ts';
+import type { Run } from './run.ts';
 import { verifyOne } from './verify.ts';
 
 const LARGE_COUNT = 10;
@@ -26,7 +26,7 @@ export interface PruneOptions {
 export interface PruneReport {
   keep: { name: string; reasons: string[] }[];
   remove: { name: string; reason: string }[];
-  /** What was not pruned, and why: a host, or one application of it. */
+  /** What was not pruned, and why: a host, one application of it, an archive that has gone bad. */
   refused: { subject: string; error: GarnerError }[];
 }
 
@@ -42,7 +42,7 @@ export async function pruneHost(
 ): Promise<PruneReport> {
   const report: PruneReport = { keep: [], remove: [], refused: [] };
   if (!dryRun) await settleInterrupted(run, host.name);
-  if (!dryRun) await verifyTouched(run, host.name);
+  if (!dryRun) report.refused.push(...(await verifyTouched(run, host.name)));
   const rows = await run.catalog.list(['present', 'removing'], host.name);
   const doubt = findDoubt(run.configuration.root, host.name, rows);
   if (doubt !== undefined) {
@@ -122,16 +122,21 @@ function wasTouched(root: string, { name, verified_at }: ArchiveRow): boolean {
   return verified_at !== null && changedMs(pathOf(root, name)) > Date.parse(verified_at);
 }
 
-/** Verifies again what was touched, before anything is deleted on the strength of it. */
-async function verifyTouched(run: Run, host: string): Promise<void> {
+/**
+ * Verifies again what was touched, before anything is deleted on the strength of it.
+ * @returns what was found bad, or could not be looked at
+ */
+async function verifyTouched(run: Run, host: string): Promise<PruneReport['refused']> {
   const { root } = run.configuration;
+  const failed: PruneReport['refused'] = [];
   for (const row of await run.catalog.list(['present'], host)) {
     if (!wasTouched(root, row) || fileSize(pathOf(root, row.name)) !== row.size_bytes) continue;
     await verifyOne(run, row).catch((error) => {
       run.signal.throwIfAborted();
-      tellFailure(host, error);
+      failed.push({ subject: row.name, error: asGarnerError(error) });
     });
   }
+  return failed;
 }
 
 /** What a run that was ended left half done: gone is gone, and what is still there is planned anew. */

@@ -51,7 +51,8 @@ export async function pullArchive(
 
   const known = await catalog.find(name);
   const here = fileSize(path);
-  if (known?.state === 'removed') {
+  // what rescan found gone was not pruned: it is fetched again
+  if (known?.state === 'removed' && known.problem !== 'vanished') {
     if (host.remove) hooks.onWarning(`${name}: pruned here, but still at its host: remove it there`);
     return skip('was pruned here');
   }
