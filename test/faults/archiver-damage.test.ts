@@ -55,23 +55,53 @@ describe('damaged bytes', () => {
     expect(archives()).toEqual([`web1/mediawiki/${good.name}.tar`]);
   });
 
-  test('F37 a bit flipped at rest: found by verify, moved to quarantine, fetched again', async () => {
-    archiver.configureHosts(['web1']);
+  test.each([
+    ['a header', 3],
+    ['a member', 700],
+    ['the end', -3],
+  ])(
+    'F37 a bit of %s flipped at rest: found by verify, moved to quarantine, fetched again',
+    async (_, at) => {
+      archiver.configureHosts(['web1']);
+      const made = await makeArchive(work, { host: 'web1', time: daysAgo(1) });
+      await archiver.run(['pull']);
+      flip(here(made), at);
+      const scrub = await archiver.run(['verify', '--json']);
+      expect(scrub).toMatchObject({
+        exitCode: 5,
+        json: { result: 'failed', failed: [{ name: made.name, code: 'checksum-mismatch' }] },
+      });
+      expect(archives()).toEqual([`.quarantine/web1/${made.name}.tar`]);
+      expect(await archiver.query('SELECT state, problem FROM archives')).toBe(
+        'quarantined|checksum-mismatch',
+      );
+      expect((await archiver.run(['pull', '--json'])).json.hosts[0].pulled[0].sha256).toBe(made.sha256);
+      await execa('sha256sum', ['--check', `${made.name}.tar.sha256`], {
+        cwd: join(archiver.root, 'web1/mediawiki'),
+      });
+      expect((await archiver.run(['verify'])).exitCode).toBe(0);
+    },
+  );
+
+  test('F43 damage that retention comes upon after a pull is told, and no "ok"', async () => {
+    archiver.configureHosts(['web1'], { retention: '{last: 1, minimum: 1}' });
     const made = await makeArchive(work, { host: 'web1', time: daysAgo(1) });
     await archiver.run(['pull']);
     flip(here(made), 700);
-    const scrub = await archiver.run(['verify', '--json']);
-    expect(scrub).toMatchObject({
-      exitCode: 5,
-      json: { result: 'failed', failed: [{ name: made.name, code: 'checksum-mismatch' }] },
-    });
-    expect(archives()).toEqual([`.quarantine/web1/${made.name}.tar`]);
-    expect(await archiver.query('SELECT state, problem FROM archives')).toBe('quarantined|checksum-mismatch');
+    const result = await archiver.run(['pull', '--json']);
+    expect(result).toMatchObject({ exitCode: 3, json: { result: 'warnings' } });
+    expect(result.json.hosts[0].warnings.join()).toContain(made.name);
     expect((await archiver.run(['pull', '--json'])).json.hosts[0].pulled[0].sha256).toBe(made.sha256);
-    await execa('sha256sum', ['--check', `${made.name}.tar.sha256`], {
-      cwd: join(archiver.root, 'web1/mediawiki'),
-    });
-    expect((await archiver.run(['verify'])).exitCode).toBe(0);
+  });
+
+  test('F42 what rescan finds gone is fetched again: it was not pruned', async () => {
+    archiver.configureHosts(['web1']);
+    const made = await makeArchive(work, { host: 'web1', time: daysAgo(1) });
+    await archiver.run(['pull']);
+    rmSync(here(made));
+    expect((await archiver.run(['rescan', '--json'])).json.vanished).toEqual([made.name]);
+    const result = await archiver.run(['pull', '--json']);
+    expect(result).toMatchObject({ exitCode: 0, json: { hosts: [{ pulled: [{ sha256: made.sha256 }] }] } });
   });
 
   test('F37 a bit flipped here before the source was removed: source kept, fetched again, removed then', async () => {
