@@ -3,7 +3,7 @@
 # Asks first, except in CI (CI=true). Starts no service: the tests start private servers of their own.
 set -eu
 
-packages='mariadb-server mariadb-client openssh-server openssh-client postfix
+packages='mariadb-server mariadb-client postgresql openssh-server openssh-client postfix
   mediawiki php-cli php-sqlite3 php-mysql php-mbstring php-xml php-intl
   sqlite3 zstd age strace faketime openssl'
 

@@ -15,7 +15,7 @@ export async function loadEngine(name: string): Promise<Engine> {
 }
 
 /**
- * Reads a database URL: `mysql://user:password@host:3306/name`, `sqlite:///path/to/file`.
+ * Reads a database URL: `mysql://user:password@host:3306/name`, `postgresql://…`, `sqlite:///path/to/file`.
  * @param setting where it comes from, for the message; the URL itself may hold a password
  */
 export async function connectionFromUrl(
@@ -30,6 +30,6 @@ export async function connectionFromUrl(
     return { engine, connection: engine.connectionFromUrl(new URL(url)) };
   }
   throw cannot('configuration', 'use setting', setting, 'it is no database URL that garner knows', {
-    hint: 'mysql://user@host:3306/name or sqlite:///path/to/file',
+    hint: 'mysql://user@host:3306/name, postgresql://user@host:5432/name or sqlite:///path/to/file',
   });
 }

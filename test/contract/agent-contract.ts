@@ -15,6 +15,8 @@ export interface AgentFixture {
   places: string[];
   /** All members but VERSION and manifest.json, without `.zst`, in order: `wiki.sql`, `images.tar`, `images.list`. */
   members: string[];
+  /** What a database's `.dump` is called in a directory, without the dot; unset: `sqlite`. */
+  dumpFileSuffix?: string;
   /** The line in VERSION. */
   version: RegExp;
   /** What must stand in no output and no file. */
@@ -240,7 +242,10 @@ export function agentContract(
       const parts = fixture.members.filter((member) => !member.endsWith('.list'));
       const entries = (await run('ls -A "$1"', target)).split('\n');
       expect(entries).toEqual(
-        parts.map((member) => member.replace(/\.tar$/, '').replace(/\.dump$/, '.sqlite')).sort(),
+        parts
+          .map((member) => member.replace(/\.tar$/, ''))
+          .map((member) => member.replace(/\.dump$/, `.${fixture.dumpFileSuffix ?? 'sqlite'}`))
+          .sort(),
       );
       expect(await run('stat -c %a "$1"', target)).toBe('700');
     });

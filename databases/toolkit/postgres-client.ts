@@ -1,0 +1,206 @@
+// Running PostgreSQL's clients: the password in a file that has no name on the disk, queries over stdin, answers as JSON,
+// and sessions that stay open so that a snapshot lives while others dump it.
+import { closeSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { createFile, partPath, writeFully } from '../../lib/durable.ts';
+import { cannot, type ErrorCode, type GarnerError } from '../../lib/errors.ts';
+import { type Command, describeExit, type Ended, findProgram, startPipeline } from '../../lib/process.ts';
+import { registerSecret } from '../../lib/redact.ts';
+import { escapeControls } from '../../lib/text.ts';
+
+/** What isn't set comes from libpq: the local socket, the current user, `~/.pgpass`, PG… variables. */
+export interface PostgresConnection {
+  /** A name, an address, or the directory of a socket. */
+  host?: string | undefined;
+  port?: number | undefined;
+  user?: string | undefined;
+  password?: string | undefined;
+  database: string;
+  /** Libpq's sslmode and sslrootcert, where set. */
+  sslmode?: string | undefined;
+  sslrootcert?: string | undefined;
+}
+
+/** @returns `user@host/database`, as far as it is set */
+export function describeConnection({ host, port, user, database }: PostgresConnection): string {
+  const where = `${host ?? 'localhost'}${port === undefined ? '' : `:${port}`}`;
+  return `${user === undefined ? '' : `${user}@`}${where}/${database}`;
+}
+
+/** Opens a password file without a name, so that nothing of it is left however the run ends. */
+function openPasswordFile(connection: PostgresConnection, password: string): number {
+  registerSecret(password);
+  if (/[\n\r\0]/.test(password)) {
+    throw cannot(
+      'configuration',
+      'use the password of',
+      describeConnection(connection),
+      'it has a line break',
+    );
+  }
+  const path = partPath(join(tmpdir(), 'garner'));
+  const fd = createFile(path);
+  rmSync(path);
+  writeFully(fd, Buffer.from(`*:*:*:*:${password.replace(/[\\:]/g, '\\$&')}\n`));
+  return fd;
+}
+
+/** @returns a text as a name in SQL */
+export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
+
+/** @returns a libpq connection string; what it names wins over every PG… variable */
+function connectionString(parameters: Record<string, string | undefined>): string {
+  return Object.entries(parameters)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name}='${(value as string).replace(/['\\]/g, '\\$&')}'`)
+    .join(' ');
+}
+
+/** What a program needs to connect: its arguments, its environment and the descriptor that they name. */
+export interface ClientAccess extends Disposable {
+  args: string[];
+  env: Record<string, string>;
+  fds: number[];
+}
+
+export function openAccess(connection: PostgresConnection, more: Record<string, string> = {}): ClientAccess {
+  const { host, port, user, password, database, sslmode, sslrootcert } = connection;
+  const fd = password === undefined ? undefined : openPasswordFile(connection, password);
+  const parameters = {
+    host,
+    hostaddr: host === undefined ? undefined : '', // PGHOSTADDR would win over the name
+    port: port?.toString(),
+    user,
+    dbname: database,
+    // a path that is opened anew by each program: the file's position does not matter
+    passfile: fd === undefined ? undefined : '/dev/fd/3',
+    sslmode,
+    sslrootcert,
+    connect_timeout: '20',
+    ...more,
+  };
+  return {
+    args: ['--no-password', `--dbname=${connectionString(parameters)}`],
+    env: {
+      // Debian's wrapper takes the newest client where a host is named, else that of the local cluster
+      ...(host === undefined ? {} : { PGHOST: host }),
+      ...(password === undefined ? {} : { PGPASSWORD: '' }), // another account's: it would win over the file
+    },
+    fds: fd === undefined ? [] : [fd],
+    [Symbol.dispose]() {
+      if (fd !== undefined) closeSync(fd);
+    },
+  };
+}
+
+export const findClient = (name: 'psql' | 'pg_dump' | 'pg_restore'): string =>
+  findProgram([name], 'postgresql-client');
+
+/** @returns the first error that a client printed, without its own name; else how it ended */
+export function errorOf(ended: Ended): string {
+  const said = /^(?:.*?\b(?:error|ERROR|FATAL|PANIC)): +(.+)$/m.exec(ended.stderr)?.[1];
+  return said === undefined ? describeExit(ended) : escapeControls(said.replace(/^(ERROR|FATAL): +/, ''));
+}
+
+/** A client's exit as the error that says what it means. */
+export function clientError(
+  code: ErrorCode,
+  doWhat: string,
+  connection: PostgresConnection,
+  ended: Ended,
+  hint?: string,
+): GarnerError {
+  const cause = errorOf(ended);
+  const rights = code === 'database-dump' && /permission denied|row-level security/.test(cause);
+  return cannot(
+    rights ? 'database-rights' : code,
+    doWhat,
+    describeConnection(connection),
+    cause,
+    hint === undefined ? {} : { hint },
+  );
+}
+
+/** One connection that stays open. */
+export interface Session {
+  /** Runs SQL that gives one row with one JSON value in one line. @throws what the server said */
+  ask<T>(sql: string): Promise<T>;
+  /** Ends it. @throws where the connection had broken */
+  end(): Promise<void>;
+}
+
+/** Lines end with a line feed and nothing else: values may have every other separator. */
+async function* linesOf(stream: Readable): AsyncGenerator<string> {
+  let rest = '';
+  for await (const text of stream.setEncoding('utf8') as AsyncIterable<string>) {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() as string;
+    yield* lines;
+  }
+}
+
+/** psql's exit code where the connection could not be made or broke; 3 is an error in a statement. */
+const CONNECTION_BAD = 2;
+
+/**
+ * Runs work with a connection of its own, which is ended with the work.
+ * @throws database-connect where the server can't be reached or the connection breaks; database-dump for failed SQL
+ */
+export async function withSession<T>(
+  connection: PostgresConnection,
+  signal: AbortSignal,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  using access = openAccess(connection, { client_encoding: 'UTF8' });
+  const command: Command = {
+    file: findClient('psql'),
+    args: [
+      ...['--no-psqlrc', '--quiet', '--no-align', '--tuples-only', '--set=ON_ERROR_STOP=1'],
+      ...access.args,
+    ],
+    env: access.env,
+    fds: access.fds,
+  };
+  const over = new AbortController();
+  const client = startPipeline([command], { stdin: 'pipe', signal: AbortSignal.any([signal, over.signal]) });
+  const lines = linesOf(client.stdout);
+  // what others put into the schemas of the database must not be taken for the server's own
+  client.stdin?.write('SET search_path = pg_catalog;\n');
+  async function failure(): Promise<GarnerError> {
+    const [ended] = await client.ended;
+    const lost = ended?.code === CONNECTION_BAD;
+    return clientError(
+      lost ? 'database-connect' : 'database-dump',
+      lost ? 'reach database' : 'read database',
+      connection,
+      ended as Ended,
+    );
+  }
+  const session: Session = {
+    async ask(sql) {
+      client.stdin?.write(`${sql};\n`);
+      const line = await lines.next();
+      if (line.done) throw await failure();
+      return JSON.parse(line.value);
+    },
+    async end() {
+      client.stdin?.end();
+      const [ended] = await client.ended;
+      if (ended?.code !== 0) throw await failure();
+    },
+  };
+  try {
+    const result = await work(session);
+    await session.end();
+    return result;
+  } finally {
+    over.abort(); // where the work failed: a statement may still run
+  }
+}
+
+/** Runs one statement in a connection of its own, see {@link Session.ask}. */
+export function ask<T>(connection: PostgresConnection, sql: string, signal: AbortSignal): Promise<T> {
+  return withSession(connection, signal, (session) => session.ask<T>(sql));
+}
