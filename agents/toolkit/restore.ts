@@ -41,7 +41,7 @@ import {
 } from './stage-tree.ts';
 
 export interface RestoreResult {
-  /** Whether something of the archive was left out (links outward, devices). */
+  /** Whether nothing was left out (links outward, devices), and the archive had its checksum file. */
   complete: boolean;
   nextSteps: string[];
 }
@@ -86,7 +86,7 @@ export async function restore(
     info(
       `${basename(file)}: ${agent.title} ${manifest.version} of ${manifest.host}, ${manifest.startedAt}, ${formatSize(archive.sizeBytes)}`,
     );
-    await verify(file, decoding);
+    const hasChecksum = await verify(file, decoding);
     const treePlans = options.only === 'database' ? [] : await planTrees(agent, manifest, options, context);
     if (options.to === undefined) await checkVersion(agent, manifest, options, context);
     await refuseOccupiedTrees(treePlans, options, async () =>
@@ -112,13 +112,13 @@ export async function restore(
       const inArchive = error instanceof GarnerError && error.code === 'application-configuration';
       if (!options.dryRun || treePlans.length === 0 || !inArchive) throw error;
       info("would restore the databases to where the archive's own configuration says");
-      return { complete: true, nextSteps: [] };
+      return { complete: hasChecksum, nextSteps: [] };
     }
     await refuseOccupiedDatabases(databases, options, signal);
     if (options.dryRun) {
       for (const { engine, goesTo } of databases)
         info(`would restore a database to ${describeTarget(engine, goesTo)}`);
-      return { complete: true, nextSteps: [] };
+      return { complete: hasChecksum, nextSteps: [] };
     }
 
     // to the millisecond: what two restores put aside must not meet
@@ -146,7 +146,10 @@ export async function restore(
     for (const what of leftOut) warn(`left out, because an archive must not bring it: ${what}`);
     info(`restored in ${formatDuration(Date.now() - started)}`);
     const inPlace = options.to === undefined;
-    return { complete: leftOut.length === 0, nextSteps: inPlace ? (agent.nextSteps?.(restored) ?? []) : [] };
+    return {
+      complete: hasChecksum && leftOut.length === 0,
+      nextSteps: inPlace ? (agent.nextSteps?.(restored) ?? []) : [],
+    };
   } catch (error) {
     signal.throwIfAborted();
     throw error;
@@ -156,7 +159,8 @@ export async function restore(
   }
 }
 
-async function verify(file: string, decoding: DecodeOptions): Promise<void> {
+/** @returns whether there is a checksum file that it was compared with */
+async function verify(file: string, decoding: DecodeOptions): Promise<boolean> {
   const expectedSha256 = readSidecar(file, 'sha256');
   if (expectedSha256 === undefined)
     warn(
@@ -166,6 +170,7 @@ async function verify(file: string, decoding: DecodeOptions): Promise<void> {
   info(
     `verified: ${level === 'content' ? 'every member is what the manifest says' : 'the bytes are those recorded'}`,
   );
+  return expectedSha256 !== undefined;
 }
 
 async function restoreDatabase(

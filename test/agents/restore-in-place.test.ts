@@ -74,6 +74,16 @@ it('plans the restore of a wiki that is gone, its configuration too', async () =
   expect(readdirSync(home).sort()).toEqual(['run', 'work']);
 });
 
+it('ends with warnings where the checksum file is missing', async () => {
+  const env = environment({ DIRECTORIES: await makeWiki() });
+  const { stdout: archive } = await execa(join(BIN, 'agent-directories'), [], { env });
+  rmSync(`${archive}.sha256`);
+  const args = ['restore', archive, '--to', join(home, 'look')];
+  const { exitCode, stderr } = await execa(join(BIN, 'agent-directories'), args, { env, reject: false });
+  expect([exitCode, stderr]).toEqual([3, expect.stringContaining('.sha256 is missing')]);
+  expect(existsSync(join(home, 'look'))).toBe(true);
+});
+
 it('refuses an empty --to, which would be the current directory', async () => {
   const env = environment({ DIRECTORIES: await makeWiki() });
   const { stdout: archive } = await execa(join(BIN, 'agent-directories'), [], { env });
