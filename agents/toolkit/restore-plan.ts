@@ -42,7 +42,7 @@ const baseName = (member: Member): string => member.name.replace(/\.(sql|dump|ta
 export async function planTrees(
   agent: AgentDefinition,
   manifest: Manifest,
-  { to }: RestoreOptions,
+  { to, force }: RestoreOptions,
   context: AgentContext,
 ): Promise<TreePlan[]> {
   const members = manifest.members.filter(({ kind }) => kind === 'tree');
@@ -61,9 +61,22 @@ export async function planTrees(
     const { root = '', includes } = member.tree ?? {};
     if (to !== undefined) return { member, target: { root: join(resolve(to), name), includes: undefined } };
     const wanted = here.get(name) ?? root;
+    const isKnown = here.size === 0 || [...here.values()].some((own) => `${wanted}/`.startsWith(`${own}/`));
     const plain = isAbsolute(wanted) && normalize(wanted) === wanted && wanted !== '/';
     if (!plain || includes?.some((path) => join('/', path) !== `/${path}` || path === '')) {
       throw cannot('not-an-archive', 'restore files to', wanted, 'the manifest names no plain absolute path');
+    }
+    if (!isKnown && !force) {
+      // an archive of a host that somebody has broken into must not choose where root writes on this one
+      throw cannot(
+        'restore-refused',
+        'restore files to',
+        wanted,
+        'the application has nothing there on this host',
+        {
+          hint: '--to DIR restores into another directory; with --force they go to where they were',
+        },
+      );
     }
     return { member, target: { root: wanted, includes } };
   });

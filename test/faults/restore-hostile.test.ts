@@ -125,3 +125,19 @@ it('says where the old files lie before the database is touched', async () => {
   });
   expect([again.exitCode, readFileSync(join(root, 'file'), 'utf8')]).toEqual([0, 'old']);
 });
+
+it('F52 writes only where the application has files on this host, whatever an archive names', async () => {
+  const [own, other] = [join(bench.directory, 'own'), join(bench.directory, 'other')];
+  for (const root of [own, other]) {
+    mkdirSync(root);
+    writeFileSync(join(root, 'file'), 'content');
+  }
+  const archive = await bench.backup('agent-directories', { env: { DIRECTORIES: other } });
+  rmSync(other, { recursive: true });
+  const here = { env: { DIRECTORIES: own } };
+  const refused = await bench.run('agent-directories', ['restore', archive], here);
+  expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining(other)]);
+  expect(existsSync(other)).toBe(false);
+  const forced = await bench.run('agent-directories', ['restore', archive, '--force'], here);
+  expect([forced.exitCode, readFileSync(join(other, 'file'), 'utf8')]).toEqual([0, 'content']);
+});
