@@ -5,7 +5,7 @@ import { closeSync, existsSync, fsyncSync, mkdirSync, renameSync, rmSync } from 
 import { basename, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { type DecodeOptions, decodeMember } from '../../archive/decode.ts';
-import { startEncoding } from '../../archive/encode.ts';
+import { decoders, startEncoding } from '../../archive/encode.ts';
 import type { Member } from '../../archive/manifest.ts';
 import { groupName } from '../../archive/name.ts';
 import { type ArchiveReader, openArchive, readSidecar } from '../../archive/read.ts';
@@ -86,6 +86,8 @@ export async function restore(
     info(
       `${basename(file)}: ${agent.title} ${manifest.version} of ${manifest.host}, ${manifest.startedAt}, ${formatSize(archive.sizeBytes)}`,
     );
+    // an identity that is missing is told before anything is made
+    for (const { encoding } of manifest.members) decoders(encoding, settings.GARNER_AGE_IDENTITY_FILE);
     const hasChecksum = await verify(file, decoding);
     const treePlans = options.only === 'database' ? [] : await planTrees(agent, manifest, options, context);
     if (options.to === undefined) await checkVersion(agent, manifest, options, context);

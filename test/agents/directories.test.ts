@@ -1,5 +1,5 @@
 // The directories agent: the contract, and names and kinds of files that break careless tools.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -188,6 +188,9 @@ describe('agent-directories', () => {
       exitCode: 2,
       stderr: expect.stringContaining('GARNER_AGE_IDENTITY_FILE'),
     });
+    const looked = join(bench.directory, 'looked');
+    await bench.run('agent-directories', ['restore', archive, '--to', looked], { env });
+    expect(existsSync(looked)).toBe(false);
     const own = { ...env, GARNER_AGE_IDENTITY_FILE: identity };
     await execa('chmod', ['644', identity]);
     expect(await bench.run('agent-directories', ['restore', archive], { env: own })).toMatchObject({
