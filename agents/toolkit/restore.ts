@@ -38,6 +38,7 @@ import {
   type StagedTree,
   setAside,
   stageTree,
+  sweepStaged,
 } from './stage-tree.ts';
 
 export interface RestoreResult {
@@ -97,8 +98,14 @@ export async function restore(
     if (options.to !== undefined && !options.dryRun) mkdirSync(options.to, { recursive: true, mode: 0o700 });
     if (options.dryRun) for (const { target } of treePlans) info(`would restore files to ${target.root}`);
     else {
+      const group = groupName(agent.application, instance);
+      if (options.to === undefined)
+        sweepStaged(
+          treePlans.map(({ target }) => target),
+          group,
+        );
       for (const { member, target } of treePlans)
-        stagedTrees.push(await stageTree(archive, member, target, decoding));
+        stagedTrees.push(await stageTree(archive, member, target, group, decoding));
     }
 
     const overlays = treePlans.flatMap(({ target }, index) => {

@@ -19,7 +19,7 @@ import type { Member } from '../../archive/manifest.ts';
 import type { ArchiveReader } from '../../archive/read.ts';
 import { syncDirectory } from '../../lib/durable.ts';
 import { cannot } from '../../lib/errors.ts';
-import { findProgram } from '../../lib/process.ts';
+import { captureOk, findProgram } from '../../lib/process.ts';
 import { nameText } from './walk.ts';
 
 export interface TreeTarget {
@@ -76,16 +76,33 @@ export function occupiedPaths(target: TreeTarget): string[] {
     });
 }
 
-/** Extracts a tree into a fresh directory beside the target. The caller removes it, swapped or not. */
+/**
+ * Removes what ended restores of one application have left beside its trees. The caller holds the application's lock.
+ * @param group `<application>[.<instance>]`
+ */
+export function sweepStaged(targets: readonly TreeTarget[], group: string): void {
+  for (const beside of new Set(targets.map(besideOf))) {
+    if (!existsSync(beside)) continue;
+    for (const name of readdirSync(beside)) {
+      if (name.startsWith(`${HOLDER}${group}-`)) rmSync(join(beside, name), { recursive: true, force: true });
+    }
+  }
+}
+
+/**
+ * Extracts a tree into a fresh directory beside the target, and makes it durable. The caller removes it, swapped or not.
+ * @param group names the directory, for {@link sweepStaged}
+ */
 export async function stageTree(
   archive: ArchiveReader,
   member: Member,
   target: TreeTarget,
+  group: string,
   options: DecodeOptions,
 ): Promise<StagedTree> {
   const beside = besideOf(target);
   mkdirSync(beside, { recursive: true, mode: 0o755 });
-  const holder = mkdtempSync(join(beside, HOLDER));
+  const holder = mkdtempSync(join(beside, `${HOLDER}${group}-`));
   const directory = join(holder, 'tree');
   mkdirSync(directory, { mode: 0o755 });
   const asRoot = process.getuid?.() === 0;
@@ -106,7 +123,10 @@ export async function stageTree(
       },
       options,
     );
-    return { directory, refused: makeHarmless(directory, target.root) };
+    const refused = makeHarmless(directory, target.root);
+    // what it will replace goes aside next: a power cut must not leave an empty tree in its place
+    await captureOk({ file: 'sync', args: ['--file-system', directory] }, { signal: options.signal });
+    return { directory, refused };
   } catch (error) {
     rmSync(holder, { recursive: true, force: true });
     throw error;

@@ -145,3 +145,24 @@ it.runIf(process.getuid?.() === 0)('fills a mount point, and puts aside what is 
   expect(readFileSync(join(root, 'kept/file'), 'utf8')).toBe('content');
   expect(existsSync(join(root, 'later'))).toBe(false);
 });
+
+it('removes what a killed restore of the same application has left, and syncs before it swaps', async () => {
+  const root = join(home, 'tree');
+  mkdirSync(root);
+  writeFileSync(join(root, 'file'), 'content');
+  const env = environment({ DIRECTORIES: root });
+  const { stdout: archive } = await execa(join(BIN, 'agent-directories'), [], { env });
+  rmSync(root, { recursive: true });
+  mkdirSync(join(home, '.garner-restore-directories-AbCdEf/tree'), { recursive: true });
+  mkdirSync(join(home, '.garner-restore-directories.blue-AbCdEf'));
+  const trace = join(home, 'trace');
+  const options = ['-f', '-e', 'trace=syncfs,rename,renameat,renameat2', '-o', trace];
+  await execa('strace', [...options, join(BIN, 'agent-directories'), 'restore', archive], { env });
+  expect(readFileSync(join(root, 'file'), 'utf8')).toBe('content');
+  expect(readdirSync(home).filter((name) => name.startsWith('.garner-restore'))).toEqual([
+    '.garner-restore-directories.blue-AbCdEf',
+  ]);
+  const calls = readFileSync(trace, 'utf8');
+  expect(calls.indexOf('syncfs(')).toBeGreaterThan(0);
+  expect(calls.indexOf('syncfs(')).toBeLessThan(calls.indexOf(`"${root}"`));
+});
