@@ -216,7 +216,10 @@ const engine: Engine<PostgresConnection> = {
       const checker = startChecker(signal);
       const storing = encode([], 'pipe');
       const counting = countRows(session, tables);
-      counting.catch(() => {}); // awaited when the dump has ended
+      let countError: unknown;
+      counting.catch((error) => {
+        countError = error;
+      });
       let sizeBytes = 0;
       async function* checked(): AsyncGenerator<Buffer> {
         for await (const chunk of dumping.stdout as AsyncIterable<Buffer>) {
@@ -235,7 +238,8 @@ const engine: Engine<PostgresConnection> = {
       const check = await checker.end();
 
       if (ended.code !== 0) {
-        throw clientError('database-dump', 'dump database', connection, ended);
+        // a snapshot that is gone is no cause
+        throw countError ?? clientError('database-dump', 'dump database', connection, ended);
       }
       if (sizeBytes === 0) throw refuse('the client wrote nothing');
       if (check.ended.code !== 0) {
@@ -248,9 +252,11 @@ const engine: Engine<PostgresConnection> = {
       if (missing.length > 0) {
         throw refuse(`tables are missing from the dump: ${missing.slice(0, 20).map(shownName).join(', ')}`);
       }
+      const counts = await counting;
+      await session.ask('COMMIT; SELECT to_jsonb(true)'); // the snapshot lived to the end
       return {
         serverVersion: version,
-        tables: await counting,
+        tables: counts,
         uncompressedSizeBytes: sizeBytes,
         warnings: [],
       };
