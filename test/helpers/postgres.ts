@@ -58,7 +58,10 @@ export async function startPostgres(options: string[] = []): Promise<Postgres> {
     ...['-D', data, '-U', 'root', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'],
     ...['--auth-local=trust', '--auth-host=scram-sha-256'],
   ]);
-  if (made.exitCode !== 0) throw new Error(`initdb: ${made.all}`);
+  if (made.exitCode !== 0) {
+    rmSync(directory, { recursive: true, force: true });
+    throw new Error(`initdb: ${made.all}`);
+  }
   const server = run(
     'postgres',
     [
