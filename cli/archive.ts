@@ -1,11 +1,10 @@
 // `garner archive list|show|verify|extract`: looks into one archive, or takes members out of it, without its application.
-import { closeSync, existsSync, fsyncSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, rmSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { decodeMember } from '../archive/decode.ts';
 import type { Member } from '../archive/manifest.ts';
-import { parseSidecar } from '../archive/name.ts';
-import { openArchive } from '../archive/read.ts';
+import { openArchive, readSidecar } from '../archive/read.ts';
 import { verifyArchive } from '../archive/verify.ts';
 import { type CommandContext, exampleText } from '../lib/command-line.ts';
 import { createFile, partPath, publish, writeFully } from '../lib/durable.ts';
@@ -88,10 +87,9 @@ export function archiveCommands(program: Command, { known }: CommandContext): vo
     .addHelpText('after', example('verify /srv/<archive>.tar'))
     .action(async (given: string, { json }: JsonOption) => {
       const file = resolve(given);
-      const sidecar = `${file}.sha256`;
-      if (!existsSync(sidecar))
-        throw cannot('checksum-missing', 'verify', file, `${basename(sidecar)} is missing`);
-      const expectedSha256 = parseSidecar(readFileSync(sidecar, 'utf8'), basename(file), 'sha256');
+      const expectedSha256 = readSidecar(file, 'sha256');
+      if (expectedSha256 === undefined)
+        throw cannot('checksum-missing', 'verify', file, `${basename(file)}.sha256 is missing`);
       using run = runSignal('verify');
       const identityFile = loadSettings(CORE_SETTINGS, { known }).GARNER_AGE_IDENTITY_FILE;
       const progress = startProgress('verify');

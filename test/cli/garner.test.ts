@@ -186,5 +186,7 @@ describe('garner archive', () => {
     expect(flipped.stderr).toContain(copy);
     rmSync(`${copy}.sha256`);
     expect(await run('garner', 'archive', 'verify', copy)).toMatchObject({ exitCode: 5 });
+    await execa('mkfifo', [`${copy}.sha256`]); // it is not waited for
+    expect(await run('garner', 'archive', 'verify', copy)).toMatchObject({ exitCode: 5 });
   });
 });
