@@ -13,6 +13,11 @@ export const ARCHIVE_SUFFIX = '.tar';
 export const CHECKSUMS = ['sha256', 'sha1'] as const;
 export type Checksum = (typeof CHECKSUMS)[number];
 
+/** A checksum file is one line; more than this is none. */
+export const MAX_SIDECAR_BYTES = 1024;
+/** How long a checksum file may lie without its archive before it is swept. */
+export const ORPHAN_MS = 86_400_000;
+
 const MAX_LENGTH = 200;
 const APPLICATION = /^[a-z][a-z0-9]*$/;
 const INSTANCE = /^[a-z0-9_]+$/;

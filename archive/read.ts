@@ -3,12 +3,10 @@ import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from '
 import { basename } from 'node:path';
 import { cannot } from '../lib/errors.ts';
 import { MANIFEST_NAME, MAX_MANIFEST_BYTES, type Manifest, type Member, parseManifest } from './manifest.ts';
-import { ARCHIVE_SUFFIX, type Checksum, parseName, parseSidecar } from './name.ts';
+import { ARCHIVE_SUFFIX, type Checksum, MAX_SIDECAR_BYTES, parseName, parseSidecar } from './name.ts';
 import { BLOCK_BYTES, decodeHeader, END_OF_ARCHIVE, paddingBytes } from './tar-header.ts';
 
 const MAX_MEMBERS = 10_000;
-/** A checksum file is one line; more than this is none. */
-const MAX_SIDECAR_BYTES = 1024;
 const READ_BYTES = 1 << 20;
 
 export interface ArchiveReader extends Disposable {
@@ -58,12 +56,6 @@ export function readSidecar(file: string, checksum: Checksum): string | undefine
   } finally {
     closeSync(fd);
   }
-}
-
-/** @returns the manifest of a local archive */
-export function readManifest(file: string): Manifest {
-  using archive = openArchive(file);
-  return archive.manifest;
 }
 
 /** @throws not-an-archive where it is anything but a regular file; io */

@@ -5,10 +5,14 @@ import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { cannot, GarnerError } from '../lib/errors.ts';
 import type { Store } from '../stores/store.ts';
-import { ARCHIVE_SUFFIX, CHECKSUMS, type Checksum, formatSidecar, parseSidecar } from './name.ts';
-
-/** A checksum file is one line; more than this is none. */
-const MAX_SIDECAR_BYTES = 1024;
+import {
+  ARCHIVE_SUFFIX,
+  CHECKSUMS,
+  type Checksum,
+  formatSidecar,
+  MAX_SIDECAR_BYTES,
+  parseSidecar,
+} from './name.ts';
 
 export type Digests = Partial<Record<Checksum, string>>;
 

@@ -2,7 +2,14 @@
 // the mark that says "this is the store, and it is mounted", and the quarantine.
 import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import { ARCHIVE_SUFFIX, type ArchiveName, CHECKSUMS, groupName, parseName } from '../archive/name.ts';
+import {
+  ARCHIVE_SUFFIX,
+  type ArchiveName,
+  CHECKSUMS,
+  groupName,
+  ORPHAN_MS,
+  parseName,
+} from '../archive/name.ts';
 import { PART_PREFIX, syncDirectory } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
 import { formatSize } from '../lib/text.ts';
@@ -11,7 +18,6 @@ export const MARK = '.garner-archive';
 const QUARANTINE = '.quarantine';
 /** What stays free for the catalog and the rest of the system. */
 const RESERVE_BYTES = 8_000_000;
-const ORPHAN_MS = 86_400_000;
 
 /**
  * Refuses a store that isn't there: an unmounted disk looks like an empty one.

@@ -9,7 +9,7 @@ import { info } from '../lib/log.ts';
 import { formatDuration, formatSize } from '../lib/text.ts';
 import { openFileStore } from '../stores/file.ts';
 import type { Store, StoreEntry } from '../stores/store.ts';
-import type { ArchiveRow } from './catalog/schema.ts';
+import { type ArchiveRow, unverifiedRow } from './catalog/schema.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { archivePath, checkSpace, fileSize } from './layout.ts';
 import { isBad, quarantine } from './quarantine.ts';
@@ -152,23 +152,8 @@ async function verifyAndRecord(
   const { catalog, signal } = run;
   const sha256 = digests.sha256 as string;
   const receivedAt = known?.received_at ?? new Date().toISOString();
-  const row: ArchiveRow = {
-    name,
-    host: parsed.host,
-    application: parsed.application,
-    instance: parsed.instance ?? '',
-    time: receivedAt,
-    time_source: 'received',
-    received_at: receivedAt,
-    size_bytes: fileSize(path) ?? 0,
-    sha256,
-    sha1: digests.sha1 ?? null,
-    verified: null,
-    verified_at: null,
-    problem: null,
-    state: 'present',
-    source_removed: 0,
-  };
+  const row = unverifiedRow(name, parsed, receivedAt, fileSize(path) ?? 0);
+  Object.assign(row, { sha256, sha1: digests.sha1 ?? null });
   let verified: Verified;
   try {
     // also refuses a manifest of another host, application or instance than the name's

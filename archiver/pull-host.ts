@@ -1,7 +1,7 @@
 // One host of a pull: what it offers is looked through, and fetched one by one, oldest first. What the host says, names
 // first of all, is hostile until checked. An archive that fails leaves the others be; a host that can't be reached ends.
 import { join } from 'node:path';
-import { ARCHIVE_SUFFIX, CHECKSUMS, groupName, parseName } from '../archive/name.ts';
+import { ARCHIVE_SUFFIX, CHECKSUMS, groupName, ORPHAN_MS, parseName } from '../archive/name.ts';
 import { readSidecars } from '../archive/transfer.ts';
 import { GarnerError } from '../lib/errors.ts';
 import { warn } from '../lib/log.ts';
@@ -16,7 +16,6 @@ import { type Failure, type Result, type Run, tellFailure } from './run.ts';
 
 /** Checksum files are published before their archive: one that is missing this long does not come any more. */
 const CHECKSUM_WAIT_MS = 3 * 3_600_000;
-const ORPHAN_MS = 86_400_000;
 /** More warnings than anybody reads; a host can make up as many names as it likes. */
 const MAX_WARNINGS = 20;
 const MAX_SKIPPED = 10_000;

@@ -10,7 +10,7 @@ import { asGarnerError, cannot } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
 import { info, warn } from '../lib/log.ts';
 import { type Catalog, createCatalog, openCatalog } from './catalog/catalog.ts';
-import type { ArchiveRow } from './catalog/schema.ts';
+import { unverifiedRow } from './catalog/schema.ts';
 import { checkMark, type StoredArchive, storedArchives } from './layout.ts';
 import { plausibleTime } from './pull-archive.ts';
 import { isBad, quarantine } from './quarantine.ts';
@@ -115,23 +115,7 @@ async function rescanHost(run: Run, host: string, report: RescanReport): Promise
 
 async function add(run: Run, { name, parsed, path, sizeBytes, modifiedMs }: StoredArchive): Promise<void> {
   const receivedAt = new Date(Math.min(modifiedMs, run.now.getTime())).toISOString();
-  const row: ArchiveRow = {
-    name,
-    host: parsed.host,
-    application: parsed.application,
-    instance: parsed.instance ?? '',
-    time: receivedAt,
-    time_source: 'received',
-    received_at: receivedAt,
-    size_bytes: sizeBytes,
-    sha256: '',
-    sha1: null,
-    verified: null,
-    verified_at: null,
-    problem: null,
-    state: 'present',
-    source_removed: 0,
-  };
+  const row = unverifiedRow(name, parsed, receivedAt, sizeBytes);
   try {
     row.sha256 = readSidecar(path, 'sha256') ?? '';
     if (row.sha256 === '') throw cannot('checksum-missing', 'verify', name, 'it has no .sha256 file');

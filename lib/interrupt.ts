@@ -4,7 +4,7 @@ import { cannot, GarnerError, SIGNAL_NUMBERS } from './errors.ts';
 import { formatDuration } from './text.ts';
 
 /** A timer of Node that is longer fires at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export interface RunSignal extends Disposable {
   readonly signal: AbortSignal;

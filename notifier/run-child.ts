@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import type { Writable } from 'node:stream';
 import { causeText, EXIT } from '../lib/errors.ts';
+import { LONGEST_TIMER_MS } from '../lib/interrupt.ts';
 import { warn } from '../lib/log.ts';
 import { openPipe } from '../lib/pipe.ts';
 import { signalGroup } from '../lib/process.ts';
@@ -17,7 +18,6 @@ const DRAIN_GRACE_MS = 3000;
 /** How long something that the command left running may go on writing. */
 const DRAIN_LIMIT_MS = 30_000;
 const FORWARDED = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export interface ChildRun {
   startedAt: Date;

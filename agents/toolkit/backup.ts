@@ -4,7 +4,7 @@ import { readdirSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { encodedName, encodingNames, startEncoding } from '../../archive/encode.ts';
 import type { Manifest, Warning } from '../../archive/manifest.ts';
-import { ARCHIVE_SUFFIX, groupName, parseName } from '../../archive/name.ts';
+import { ARCHIVE_SUFFIX, groupName, ORPHAN_MS, parseName } from '../../archive/name.ts';
 import { type ArchiveWriter, type PublishedArchive, startArchive } from '../../archive/write.ts';
 import type { DatabaseSource } from '../../databases/toolkit/engine.ts';
 import { loadEngine } from '../../databases/toolkit/engines.ts';
@@ -21,9 +21,6 @@ import type { AgentContext, AgentDefinition } from './define-agent.ts';
 import { databasesOf } from './sources.ts';
 import { type StoreContext, storeTree } from './store-tree.ts';
 import { readVersion } from './versions.ts';
-
-/** How long a checksum file may lie without its archive before it is swept. */
-const ORPHAN_MS = 86_400_000;
 
 /**
  * Backs up one application.

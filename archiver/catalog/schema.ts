@@ -1,5 +1,6 @@
 // The tables of the catalog. Times are ISO 8601 in UTC, so that they sort as text and read well in `sqlite3`.
 import type { Generated, Selectable } from 'kysely';
+import type { ArchiveName } from '../../archive/name.ts';
 
 export const SCHEMA_VERSION = 1;
 
@@ -32,6 +33,32 @@ export interface ArchivesTable {
 }
 
 export type ArchiveRow = Selectable<ArchivesTable>;
+
+/** @returns the row of an archive that is on the disk, and of which nothing else is known yet */
+export function unverifiedRow(
+  name: string,
+  { host, application, instance = '' }: ArchiveName,
+  receivedAt: string,
+  sizeBytes: number,
+): ArchiveRow {
+  return {
+    name,
+    host,
+    application,
+    instance,
+    time: receivedAt,
+    time_source: 'received',
+    received_at: receivedAt,
+    size_bytes: sizeBytes,
+    sha256: '',
+    sha1: null,
+    verified: null,
+    verified_at: null,
+    problem: null,
+    state: 'present',
+    source_removed: 0,
+  };
+}
 
 /** What was done, and what was about to be done: never changed, never removed. */
 export interface EventsTable {
