@@ -139,7 +139,8 @@ $wgCacheDirectory = "$IP/cache"; // not Debian's, which all wikis of the host sh
     [Symbol.asyncDispose]: () => wiki.stop(),
   };
   await wiki.upload(FILES);
-  for (const [title, text] of Object.entries(PAGES)) await wiki.edit(title, text);
+  // what is linked to comes first: a page that is made within the second leaves the link to it red in the parser cache
+  for (const [title, text] of Object.entries(PAGES).reverse()) await wiki.edit(title, text);
   await maintain('createAndPromote', ['Håkan', 'wiki-user-1']);
   await maintain('runJobs', []);
   await wiki.serve();
