@@ -106,6 +106,7 @@ async function storeDatabase(
     expectedTables: source.expectedTables ?? [],
     derivedTables: source.derivedTables ?? [],
     clientOptions,
+    queries: [],
   });
   member.end({
     uncompressedSizeBytes: facts.uncompressedSizeBytes,

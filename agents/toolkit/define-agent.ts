@@ -16,6 +16,19 @@ export interface TreeSource {
   excludes?: string[];
 }
 
+/** How rows of a database name files of a tree. */
+export interface CrossCheck {
+  /** The database's and the tree's names. */
+  database: string;
+  tree: string;
+  /** One SELECT, without a semicolon: a row for each file that the database knows; no column is NULL. */
+  sql: string;
+  /** @returns paths below the tree's root, any one of which holds the row's file */
+  pathsOf(row: string[]): string[];
+  /** @returns whether a row should name this file of the tree */
+  concerns(path: string): boolean;
+}
+
 export interface AgentContext<S extends SettingTable = SettingTable> {
   settings: SettingValues<typeof CORE_SETTINGS & S>;
   /** Reads the application's configuration: from the host, or while restoring from what is being restored. */
@@ -34,6 +47,8 @@ export interface AgentDefinition<S extends SettingTable = SettingTable> {
   version(context: AgentContext<S>): Promise<string> | string;
   databases(context: AgentContext<S>): Promise<DatabaseSource[]> | DatabaseSource[];
   trees(context: AgentContext<S>): Promise<TreeSource[]> | TreeSource[];
+  /** @param databases those that are backed up; with GARNER_DATABASE_URL not the application's own */
+  crossChecks?(context: AgentContext<S>, databases: readonly DatabaseSource[]): CrossCheck[];
   /** What the administrator does after a restore, as commands. */
   nextSteps?(context: AgentContext<S>): string[];
 }

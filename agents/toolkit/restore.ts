@@ -274,6 +274,7 @@ async function dumpAside(
       expectedTables: [],
       derivedTables: [],
       clientOptions: [],
+      queries: [],
     });
     fsyncSync(fd);
     publish(part, file);

@@ -18,6 +18,16 @@ export type Encode = (
 /** Gives the original bytes of a dump to a program or a function; see archive/decode.ts. */
 export type Decode = (sink: Command | ((chunk: Buffer) => void | Promise<void>)) => Promise<number>;
 
+/** A question that is answered from the same data as the dump. */
+export interface SnapshotQuery {
+  /** One SELECT, without a semicolon; no column is NULL. */
+  sql: string;
+  /** @param values the columns of one row, as texts */
+  onRow(values: string[]): void;
+  /** It can't be answered; the dump goes on. */
+  onFailure(error: unknown): void;
+}
+
 export interface DumpContext {
   encode: Encode;
   signal: AbortSignal;
@@ -29,6 +39,8 @@ export interface DumpContext {
   derivedTables: readonly string[];
   /** More options for the client, from MYSQLDUMP_PARAMS. */
   clientOptions: readonly string[];
+  /** Answered in the dump's own snapshot; MySQL: in one that is taken a moment before. */
+  queries: readonly SnapshotQuery[];
 }
 
 export interface Engine<Connection = unknown> {
