@@ -1,7 +1,7 @@
 # Set-up, tests and the demo. `make help` lists what there is.
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help install test lint docs demo clean
+.PHONY: help install test lint docs demo faults clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -18,6 +18,10 @@ test: install ## run every check and test, with real servers of their own; wants
 	@biome ci --colors=off .
 	@tsc
 	@scripts/as-root.sh vitest run
+
+faults: install ## break things, row by row, and write docs/faults.md; ROW=F18 for one, SEED=N for the same again
+	@scripts/test-packages.sh
+	@scripts/as-root.sh node scripts/faults.ts $(foreach row,$(ROW),--row $(row)) $(if $(SEED),--seed $(SEED))
 
 docs: install ## write the pages of docs/ that are made from the code
 	@node scripts/generate-docs.ts

@@ -1,27 +1,16 @@
 // F73: a seeded random walk through what can happen to an archiver and its store. After each step what must always hold is
-// looked at by means of the test's own; SOAK_SEED takes another walk, SOAK_STEPS a longer one.
+// looked at by means of the test's own.
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { type Ended, testArchiver } from '../helpers/archiver.ts';
 import { type MadeArchive, makeArchive } from '../helpers/make-archive.ts';
+import { randomFrom, SEED, THOROUGH } from '../helpers/random.ts';
 
-const SEED = Number(process.env.SOAK_SEED ?? 73);
-const STEPS = Number(process.env.SOAK_STEPS ?? 24);
+const STEPS = THOROUGH ? 120 : 24;
 const MINIMUM = 2;
 const HOSTS = ['keeps', 'removes'] as const;
-
-/** @returns the same numbers from 0 to 1 for the same seed */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const sha256 = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex');
 
