@@ -5,7 +5,7 @@ import type { Writable } from 'node:stream';
 import { cannot, GarnerError } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';
 import { type Command, captureOk, describeExit, type Ended, feed, startPipeline } from '../lib/process.ts';
-import type { Engine } from './toolkit/engine.ts';
+import type { Engine, SnapshotQuery } from './toolkit/engine.ts';
 import {
   ask,
   clientError,
@@ -16,6 +16,7 @@ import {
   type PostgresConnection,
   quoteName,
   type Session,
+  streamRows,
   withSession,
 } from './toolkit/postgres-client.ts';
 
@@ -37,11 +38,15 @@ const TABLES = `SELECT coalesce(jsonb_agg(jsonb_build_object('schema', nspname, 
   FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
   WHERE relkind = 'r' AND relpersistence <> 't' AND ${USER_SCHEMA} AND ${notOfExtension('pg_class', 'c')}`;
 
-/** A snapshot that others can take; no limit of the account's may end it while they do. */
-const EXPORT = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-  DO $$ BEGIN PERFORM set_config(name, CASE name WHEN 'row_security' THEN 'off' ELSE '0' END, true) FROM pg_settings
-    WHERE name IN ('row_security', 'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',
-      'transaction_timeout'); END $$;
+const BEGIN = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;';
+
+/** No limit of the account's may end a session before its work is done; rows that are hidden from it are an error. */
+const NO_LIMITS = `DO $$ BEGIN PERFORM set_config(name, CASE name WHEN 'row_security' THEN 'off' ELSE '0' END, true)
+    FROM pg_settings WHERE name IN ('row_security', 'statement_timeout', 'lock_timeout',
+      'idle_in_transaction_session_timeout', 'transaction_timeout'); END $$;`;
+
+/** A snapshot that others can take. */
+const EXPORT = `${BEGIN} ${NO_LIMITS}
   SELECT jsonb_build_object('snapshot', pg_export_snapshot(), 'version', current_setting('server_version'),
     'major', current_setting('server_version_num')::int / 10000)`;
 
@@ -110,6 +115,24 @@ async function countRows(session: Session, tables: readonly Table[]): Promise<Re
     counts.push([shownName(table), await session.ask<number>(`SELECT to_jsonb(count(*)) FROM ONLY ${name}`)]);
   }
   return Object.fromEntries(counts);
+}
+
+/** Answers questions from a snapshot; one that fails says so and fails nothing else. */
+async function answer(
+  connection: PostgresConnection,
+  snapshot: string,
+  queries: readonly SnapshotQuery[],
+  signal: AbortSignal,
+): Promise<void> {
+  const before = `${BEGIN} SET TRANSACTION SNAPSHOT '${snapshot}'; ${NO_LIMITS}`;
+  for (const { sql, onRow, onFailure } of queries) {
+    try {
+      await streamRows(connection, { before, select: sql }, onRow, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      onFailure(error);
+    }
+  }
 }
 
 interface Checker {
@@ -193,7 +216,7 @@ const engine: Engine<PostgresConnection> = {
     }));
   },
 
-  dump(connection, { encode, signal }) {
+  dump(connection, { encode, signal, queries }) {
     const refuse = (cause: string): GarnerError =>
       cannot('database-dump', 'dump database', describeConnection(connection), cause);
     return withSession(connection, signal, async (session) => {
@@ -216,6 +239,8 @@ const engine: Engine<PostgresConnection> = {
       const checker = startChecker(signal);
       const storing = encode([], 'pipe');
       const counting = countRows(session, tables);
+      const answering = answer(connection, snapshot, queries, signal);
+      answering.catch(() => {});
       let countError: unknown;
       counting.catch((error) => {
         countError = error;
@@ -253,6 +278,7 @@ const engine: Engine<PostgresConnection> = {
         throw refuse(`tables are missing from the dump: ${missing.slice(0, 20).map(shownName).join(', ')}`);
       }
       const counts = await counting;
+      await answering;
       await session.ask('COMMIT; SELECT to_jsonb(true)'); // the snapshot lived to the end
       return {
         serverVersion: version,

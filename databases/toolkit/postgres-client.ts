@@ -127,8 +127,6 @@ export function clientError(
 export interface Session {
   /** Runs SQL that gives one row with one JSON value in one line. @throws what the server said */
   ask<T>(sql: string): Promise<T>;
-  /** Ends it. @throws where the connection had broken */
-  end(): Promise<void>;
 }
 
 /** Lines end with a line feed and nothing else: values may have every other separator. */
@@ -144,14 +142,16 @@ async function* linesOf(stream: Readable): AsyncGenerator<string> {
 /** psql's exit code where the connection could not be made or broke; 3 is an error in a statement. */
 const CONNECTION_BAD = 2;
 
-/**
- * Runs work with a connection of its own, which is ended with the work.
- * @throws database-connect where the server can't be reached or the connection breaks; database-dump for failed SQL
- */
-export async function withSession<T>(
+/** Runs work with psql, which reads SQL from stdin; it is ended with the work, and its connection with it. */
+async function withPsql<T>(
   connection: PostgresConnection,
   signal: AbortSignal,
-  work: (session: Session) => Promise<T>,
+  work: (psql: {
+    write(sql: string): void;
+    lines: AsyncGenerator<string>;
+    failure(): Promise<GarnerError>;
+    end(): Promise<void>;
+  }) => Promise<T>,
 ): Promise<T> {
   using access = openAccess(connection, { client_encoding: 'UTF8' });
   const command: Command = {
@@ -165,9 +165,6 @@ export async function withSession<T>(
   };
   const over = new AbortController();
   const client = startPipeline([command], { stdin: 'pipe', signal: AbortSignal.any([signal, over.signal]) });
-  const lines = linesOf(client.stdout);
-  // what others put into the schemas of the database must not be taken for the server's own
-  client.stdin?.write('SET search_path = pg_catalog;\n');
   async function failure(): Promise<GarnerError> {
     const [ended] = await client.ended;
     const lost = ended?.code === CONNECTION_BAD;
@@ -178,26 +175,68 @@ export async function withSession<T>(
       ended as Ended,
     );
   }
-  const session: Session = {
-    async ask(sql) {
-      client.stdin?.write(`${sql};\n`);
-      const line = await lines.next();
-      if (line.done) throw await failure();
-      return JSON.parse(line.value);
-    },
-    async end() {
-      client.stdin?.end();
-      const [ended] = await client.ended;
-      if (ended?.code !== 0) throw await failure();
-    },
-  };
   try {
-    const result = await work(session);
-    await session.end();
-    return result;
+    return await work({
+      write: (sql) => client.stdin?.write(sql),
+      lines: linesOf(client.stdout),
+      failure,
+      async end() {
+        client.stdin?.end();
+        const [ended] = await client.ended;
+        if (ended?.code !== 0) throw await failure();
+      },
+    });
   } finally {
     over.abort(); // where the work failed: a statement may still run
   }
+}
+
+/**
+ * Runs work with a connection of its own, which is ended with the work.
+ * @throws database-connect where the server can't be reached or the connection breaks; database-dump for failed SQL
+ */
+export function withSession<T>(
+  connection: PostgresConnection,
+  signal: AbortSignal,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  return withPsql(connection, signal, async ({ write, lines, failure, end }) => {
+    // what others put into the schemas of the database must not be taken for the server's own
+    write('SET search_path = pg_catalog;\n');
+    const result = await work({
+      async ask(sql) {
+        write(`${sql};\n`);
+        const line = await lines.next();
+        if (line.done) throw await failure();
+        return JSON.parse(line.value);
+      },
+    });
+    await end();
+    return result;
+  });
+}
+
+/** What stands for characters in COPY's text. */
+const UNESCAPED: Record<string, string> = { b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
+
+/**
+ * Streams the rows of a SELECT, however many, in a connection of its own.
+ * @param before statements that come first, each with its semicolon
+ * @param onRow gets the columns in their order, as the server prints them
+ */
+export function streamRows(
+  connection: PostgresConnection,
+  { before, select }: { before: string; select: string },
+  onRow: (values: string[]) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  return withPsql(connection, signal, async ({ write, lines, end }) => {
+    write(`${before}\nCOPY (${select}\n) TO STDOUT;\n\\q\n`);
+    for await (const line of lines) {
+      onRow(line.split('\t').map((value) => value.replace(/\\(.)/g, (_, char) => UNESCAPED[char] ?? char)));
+    }
+    await end();
+  });
 }
 
 /** Runs one statement in a connection of its own, see {@link Session.ask}. */
