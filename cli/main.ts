@@ -5,6 +5,7 @@ import { cannot } from '../lib/errors.ts';
 import { findCommand } from './commands.ts';
 import { knownSettings } from './known-settings.ts';
 
+delete process.env.NODE_COMPILE_CACHE; // ours: commands that are run by this one have theirs elsewhere
 const [name = 'garner', ...args] = process.argv.slice(2);
 await runCommand(
   async (rest, context) => {
