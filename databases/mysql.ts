@@ -15,6 +15,7 @@ import {
   openAccess,
   query,
 } from './toolkit/mysql-client.ts';
+import { startQueries } from './toolkit/mysql-queries.ts';
 import { type SqlScanner, scanSqlDump } from './toolkit/sql-scanner.ts';
 
 /** The largest row that clients take; the server has a limit of its own. */
@@ -191,7 +192,7 @@ const engine: Engine<MysqlConnection> = {
     return { serverVersion, sizeBytes: Number(sizeBytes), tables };
   },
 
-  async dump(connection, { encode, signal, expectedTables, derivedTables, clientOptions }) {
+  async dump(connection, { encode, signal, expectedTables, derivedTables, clientOptions, queries }) {
     const [[serverVersion = ''] = []] = await query(connection, 'SELECT VERSION()', signal);
     const warnings = await checkRights(connection, expectedTables, signal);
     const tables = await listTables(connection, signal);
@@ -208,7 +209,11 @@ const engine: Engine<MysqlConnection> = {
     }
 
     using access = openAccess(connection);
-    const client = startPipeline([await dumpCommand(connection, access, clientOptions, signal)], { signal });
+    const command = await dumpCommand(connection, access, clientOptions, signal);
+    using over = new DisposableStack();
+    const failed = over.adopt(new AbortController(), (controller) => controller.abort());
+    const { answered } = await startQueries(connection, queries, AbortSignal.any([signal, failed.signal]));
+    const client = startPipeline([command], { signal });
     const storing = encode([], 'pipe');
     const scanner = scanSqlDump();
     async function* scanned(): AsyncGenerator<Buffer> {
@@ -224,6 +229,7 @@ const engine: Engine<MysqlConnection> = {
     await storing.ended;
     const expected = tables.filter(({ isBaseTable }) => isBaseTable).map(({ name }) => name);
     checkWhole(connection, ended as Ended, scanner, expected);
+    await answered;
     return {
       serverVersion,
       tables: Object.fromEntries(scanner.tables),

@@ -8,7 +8,7 @@ import { ARCHIVE_SUFFIX, groupName, ORPHAN_MS, parseName } from '../../archive/n
 import { type ArchiveWriter, type PublishedArchive, startArchive } from '../../archive/write.ts';
 import type { DatabaseSource } from '../../databases/toolkit/engine.ts';
 import { loadEngine } from '../../databases/toolkit/engines.ts';
-import { parseClientOptions } from '../../databases/toolkit/mysql-client.ts';
+import { parseClientOptions } from '../../databases/toolkit/mysql-options.ts';
 import { garnerVersion } from '../../lib/command-line.ts';
 import { partPath, sweepParts } from '../../lib/durable.ts';
 import { causeText } from '../../lib/errors.ts';

@@ -2,7 +2,6 @@
 import { closeSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgsStringToArgv } from 'string-argv';
 import { createFile, partPath, writeFully } from '../../lib/durable.ts';
 import { cannot, type GarnerError } from '../../lib/errors.ts';
 import { type Command, capture, describeExit, type Ended, findProgram } from '../../lib/process.ts';
@@ -94,6 +93,23 @@ export function clientError(ended: Ended, doWhat: string, connection: MysqlConne
   );
 }
 
+/** @returns the client that takes SQL from stdin and prints rows for {@link readRow} */
+export function sqlClient(
+  connection: MysqlConnection,
+  access: ClientAccess,
+  options: readonly string[] = [],
+): Command {
+  return {
+    file: findClient(),
+    args: [
+      ...[...access.args, '--batch', '--skip-column-names', '--default-character-set=utf8mb4'],
+      ...['--connect-timeout=20', ...options, '--', connection.database],
+    ],
+    env: access.env,
+    fds: access.fds,
+  };
+}
+
 /**
  * Runs one statement.
  * @returns its rows, each a list of texts; NULL is `NULL`
@@ -104,68 +120,19 @@ export async function query(
   signal: AbortSignal,
 ): Promise<string[][]> {
   using access = openAccess(connection);
-  const command: Command = {
-    file: findClient(),
-    args: [
-      ...access.args,
-      '--batch',
-      '--skip-column-names',
-      '--default-character-set=utf8mb4',
-      '--connect-timeout=20',
-      '--',
-      connection.database,
-    ],
-    env: access.env,
-    fds: access.fds,
-  };
-  const result = await capture(command, { signal, input: sql });
+  const result = await capture(sqlClient(connection, access), { signal, input: sql });
   if (result.code !== 0) throw clientError(result, 'reach database', connection);
   return result.stdout
     .split('\n')
     .filter((line) => line !== '')
-    .map((line) => line.split('\t').map(unescapeField));
+    .map(readRow);
 }
+
+/** Reads a line of a client that was asked with `--batch`. */
+export const readRow = (line: string): string[] => line.split('\t').map(unescapeField);
 
 /** `--batch` writes tabs, line breaks and backslashes of a value as `\t`, `\n`, `\\`. */
 function unescapeField(field: string): string {
   const meanings: Record<string, string> = { t: '\t', n: '\n', '0': '\0', '\\': '\\' };
   return field.replace(/\\(.)/g, (whole, char: string) => meanings[char] ?? whole);
-}
-
-/** Options that would make a dump less than whole, or unreadable to what checks it. */
-const REFUSED = [
-  '--compact',
-  '--result-file',
-  '--password',
-  '--no-data',
-  '--where',
-  '--ignore-table',
-  '--xml',
-  '--tab',
-];
-const REFUSED_SHORT = /^-[prdwXT]/;
-
-/**
- * Splits MYSQLDUMP_PARAMS like a command line, without a shell.
- * @throws configuration for options that would leave something out, and for what is no option
- */
-export function parseClientOptions(params: string | undefined): string[] {
-  const options = parseArgsStringToArgv(params ?? '');
-  for (const option of options) {
-    const name = (option.split('=')[0] as string).replaceAll('_', '-');
-    // clients take abbreviations: --compac, --pass
-    const refused =
-      name.length > 2 && REFUSED.some((full) => full.startsWith(name) || name.startsWith('--ignore-table'));
-    if (refused || REFUSED_SHORT.test(option)) {
-      throw cannot('configuration', 'use setting', 'MYSQLDUMP_PARAMS', `the option ${name} is refused`, {
-        hint: 'a dump made with it is not whole, or could not be checked',
-      });
-    }
-    if (!option.startsWith('-')) {
-      throw cannot('configuration', 'use setting', 'MYSQLDUMP_PARAMS', `"${option}" is no option`, {
-        hint: 'write values as --option=value',
-      });
-    }
-  }
-  return options;
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseClientOptions } from '../../databases/toolkit/mysql-client.ts';
+import { parseClientOptions } from '../../databases/toolkit/mysql-options.ts';
 import { scanSqlDump } from '../../databases/toolkit/sql-scanner.ts';
 import { type MariaDb, startMariadb } from '../helpers/mariadb.ts';
 
