@@ -30,4 +30,4 @@ demo: install ## back up, pull, verify, prune and restore a small wiki; no root,
 	@node scripts/demo.ts
 
 clean: ## remove what set-up and the demo have made
-	@rm -rf bin node_modules .node .demo coverage
+	@rm -rf bin node_modules .node .compiled .demo coverage

@@ -35,6 +35,8 @@ if ! cmp -s package-lock.json node_modules/.garner-lock; then
   cp package-lock.json node_modules/.garner-lock
 fi
 
+mkdir -p -m 700 .compiled
+
 commands='garner notify archiver'
 for agent in agents/*.ts; do
   commands="$commands agent-$(basename "$agent" .ts)"

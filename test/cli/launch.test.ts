@@ -1,4 +1,14 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -35,3 +45,18 @@ it.each(['check out/bin/agent-wiki', 'check out/elsewhere/relative', 'nightly'])
     expect({ exitCode, stderr }).toEqual({ exitCode: 3, stderr: '' });
   },
 );
+
+it('keeps compiled sources only in a directory of its own', async () => {
+  const kept = join(checkout, '.compiled');
+  const run = () =>
+    execa(join(checkout, 'bin/agent-wiki'), { reject: false, env: { NODE_COMPILE_CACHE: '' } });
+  await run();
+  expect(existsSync(kept)).toBe(false);
+  mkdirSync(kept);
+  chownSync(kept, 65534, 65534);
+  await run();
+  expect(readdirSync(kept)).toEqual([]);
+  chownSync(kept, 0, 0);
+  await run();
+  expect(readdirSync(kept)).not.toEqual([]);
+});
