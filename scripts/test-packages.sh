@@ -4,8 +4,8 @@
 set -eu
 
 packages='mariadb-server mariadb-client postgresql openssh-server openssh-client postfix
-  mediawiki php-cli php-sqlite3 php-mysql php-mbstring php-xml php-intl
-  sqlite3 zstd age strace faketime openssl'
+  mediawiki php-cli php-sqlite3 php-mysql php-pgsql php-mbstring php-xml php-intl
+  sqlite3 zstd age strace faketime openssl restic'
 
 missing=
 for package in $packages; do
