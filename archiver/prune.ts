@@ -117,9 +117,12 @@ async function deleteGroup(
   }
 }
 
-/** An archive that somebody wrote to after it was verified is no proven copy any more. */
+/** An archive that somebody may have written to after it was verified is no proven copy any more. */
 function wasTouched(root: string, { name, verified_at }: ArchiveRow): boolean {
-  return verified_at !== null && changedMs(pathOf(root, name)) > Date.parse(verified_at);
+  if (verified_at === null) return false;
+  const verifiedMs = Date.parse(verified_at);
+  // by a wrong clock it may have been verified "later" than it was changed
+  return changedMs(pathOf(root, name)) > verifiedMs || verifiedMs > Date.now();
 }
 
 /**

@@ -30,7 +30,9 @@ export async function verifyHosts(
   const names = new Set(hosts.map(({ name }) => name));
   const before = new Date(now.getTime() - olderThanMs).toISOString();
   const rows = (await catalog.list(['present']))
-    .filter(({ host, verified_at }) => names.has(host) && (verified_at ?? '') <= before)
+    .filter(({ host }) => names.has(host))
+    // a time of the future is from a wrong clock, and says nothing
+    .filter(({ verified_at: at }) => at === null || at <= before || at > now.toISOString())
     .toSorted((a, b) => ((a.verified_at ?? '') < (b.verified_at ?? '') ? -1 : 1));
   const progress = startProgress(
     'verify',

@@ -271,6 +271,24 @@ describe('the clock', () => {
     for (const archive of made) expect(await isHere(archive)).toBe(true);
   });
 
+  test('F26 what was verified by a clock that ran ahead is verified again, and does not count until then', async () => {
+    archiver.configureHosts(['web1'], { retention: '{last: 1}' });
+    const good = await makeArchive(work, { host: 'web1', time: daysAgo(2) });
+    const newest = await makeArchive(work, { host: 'web1', time: daysAgo(1) });
+    await archiver.run(['pull', '--no-prune']);
+    await archiver.run(['verify'], { wrap: ['faketime', '-f', '+2d'] });
+    const path = join(archiver.root, `web1/mediawiki/${newest.name}.tar`);
+    const bytes = readFileSync(path);
+    bytes.writeUInt8(bytes.readUInt8(700) ^ 1, 700);
+    writeFileSync(path, bytes);
+    expect((await archiver.run(['prune', '--allow-large', '--json'])).json.remove).toEqual([]);
+    expect(await isHere(good)).toBe(true);
+    expect(archives()).toContain(`.quarantine/web1/${newest.name}.tar`);
+    writeFileSync(join(archiver.root, `web1/mediawiki/${good.name}.tar`), bytes);
+    await archiver.query("UPDATE archives SET verified_at = '2099-01-01T00:00:00.000Z'");
+    expect((await archiver.run(['verify', '--older-than', '7d'])).exitCode).toBe(5);
+  });
+
   test('F26 archives received at a wrong time hold retention up until a rescan', async () => {
     archiver.configureHosts(['web1'], { retention: '{last: 1}' });
     await makeArchive(work, { host: 'web1', time: daysAgo(2) });
