@@ -34,6 +34,15 @@ const memberSchema = z.object({
     .optional(),
 });
 
+const crossCheckSchema = z.object({
+  database: shortText,
+  tree: shortText,
+  rowCount: count,
+  fileCount: count,
+  missingCount: count,
+  unnamedCount: count,
+});
+
 const manifestSchema = z.object({
   format: z.literal(1),
   application: z
@@ -54,11 +63,14 @@ const manifestSchema = z.object({
   finishedAt: time,
   tool: z.object({ name: shortText, version: shortText }),
   members: z.array(memberSchema).max(10_000),
+  crossChecks: z.array(crossCheckSchema).max(10_000).optional(),
   warnings: z.array(z.object({ code: shortText, message: z.string().max(65_536) })).max(10_000),
 });
 
 export type Manifest = z.infer<typeof manifestSchema>;
 export type Member = z.infer<typeof memberSchema>;
+/** What came of comparing the rows of a database with the files of a tree. */
+export type CrossCheckCounts = z.infer<typeof crossCheckSchema>;
 export type Warning = Manifest['warnings'][number];
 
 /**

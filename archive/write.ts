@@ -16,7 +16,7 @@ import {
 import { cannot, GarnerError, isNoSpace } from '../lib/errors.ts';
 import type { WorkDir } from '../lib/work-dir.ts';
 import { digestFile } from './digest.ts';
-import { MANIFEST_NAME, type Manifest, type Member, VERSION_NAME, type Warning } from './manifest.ts';
+import { MANIFEST_NAME, type Manifest, type Member, VERSION_NAME } from './manifest.ts';
 import { ARCHIVE_SUFFIX, type ArchiveName, type Checksum, formatName, formatSidecar } from './name.ts';
 import { BLOCK_BYTES, END_OF_ARCHIVE, encodeHeader, paddingBytes } from './tar-header.ts';
 
@@ -31,6 +31,9 @@ export interface MemberWriter {
   end(facts: MemberFacts): void;
 }
 
+/** What the run has to say of the archive as a whole. */
+export type Findings = Pick<Manifest, 'crossChecks' | 'warnings'>;
+
 export interface PublishedArchive {
   path: string;
   sizeBytes: number;
@@ -44,7 +47,7 @@ export interface ArchiveWriter extends Disposable {
   /** Begins the next member; the one before must have ended. */
   begin(name: string, kind: Member['kind']): MemberWriter;
   /** @throws no-space or io; checksum-mismatch where the disk gives back other bytes than were written */
-  publish(warnings: Warning[], signal?: AbortSignal): Promise<PublishedArchive>;
+  publish(findings: Findings, signal?: AbortSignal): Promise<PublishedArchive>;
 }
 
 /**
@@ -162,7 +165,7 @@ export async function startArchive(
     name,
     startedAt,
     begin,
-    async publish(warnings, signal) {
+    async publish(findings, signal) {
       const { application, instance = null, host } = identity;
       const manifest: Manifest = {
         format: 1,
@@ -174,7 +177,7 @@ export async function startArchive(
         finishedAt: new Date().toISOString(),
         tool,
         members,
-        warnings,
+        ...findings,
       };
       addText(MANIFEST_NAME, 'version', `${JSON.stringify(manifest, null, 1)}\n`);
       put(END_OF_ARCHIVE, position);

@@ -76,6 +76,18 @@ export function archiveCommands(program: Command, { known }: CommandContext): vo
           print(`          ${escapeControls(table)}: ${plural(rows, 'row')}`);
         }
       }
+      for (const {
+        database,
+        tree,
+        rowCount,
+        fileCount,
+        missingCount,
+        unnamedCount,
+      } of manifest.crossChecks ?? []) {
+        const rows = `${plural(rowCount, 'row')}, ${missingCount} without a file`;
+        const files = `${plural(fileCount, 'file')}, ${unnamedCount} without a row`;
+        print(`checked   ${escapeControls(`${database} and ${tree}: ${rows}; ${files}`)}`);
+      }
       for (const { message } of manifest.warnings) print(`warning: ${escapeControls(message)}`);
     });
 

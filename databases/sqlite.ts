@@ -18,7 +18,7 @@ import { pathToFileURL } from 'node:url';
 import { createFile, partPath, syncDirectory, writeFully } from '../lib/durable.ts';
 import { cannot, GarnerError } from '../lib/errors.ts';
 import { plural } from '../lib/text.ts';
-import type { Engine } from './toolkit/engine.ts';
+import type { Engine, SnapshotQuery } from './toolkit/engine.ts';
 
 export interface SqliteConnection {
   /** The database file. */
@@ -67,6 +67,20 @@ function countRows(db: DatabaseSync): Record<string, number> {
   );
 }
 
+function answer(db: DatabaseSync, { sql, onRow, onFailure }: SnapshotQuery): void {
+  try {
+    const statement = db.prepare(sql);
+    statement.setReturnArrays(true);
+    statement.setReadBigInts(true);
+    // a text may have been stored as bytes
+    const text = (value: unknown): string =>
+      value instanceof Uint8Array ? Buffer.from(value).toString('utf8') : String(value);
+    for (const row of statement.iterate() as Iterable<unknown>) onRow((row as unknown[]).map(text));
+  } catch (error) {
+    onFailure(error);
+  }
+}
+
 function sqliteError(file: string, error: unknown): GarnerError {
   if (error instanceof GarnerError) return error;
   const notADatabase = (error as { errcode?: number }).errcode === 26;
@@ -104,7 +118,7 @@ const engine: Engine<SqliteConnection> = {
     }
   },
 
-  async dump({ file }, { encode, signal, scratchPath }) {
+  async dump({ file }, { encode, signal, scratchPath, queries }) {
     const copy = scratchPath('copy.sqlite');
     try {
       closeSync(createFile(copy)); // SQLite would make it readable by others under a lax umask
@@ -115,6 +129,7 @@ const engine: Engine<SqliteConnection> = {
       using db = openCopy(copy);
       checkIntegrity(db, file);
       const tables = countRows(db);
+      for (const query of queries) answer(db, query);
       const fd = openSync(copy, 'r');
       try {
         await encode([], fd).ended;

@@ -52,6 +52,10 @@ export const durationMs = (value: string): number => {
   if (ms === undefined) throw 'it is no duration such as 90s, 15m, 6h, 1d';
   return ms;
 };
+export const count = (value: string): number => {
+  if (!/^\d{1,15}$/.test(value)) throw 'it is no whole number';
+  return Number(value);
+};
 export const oneOf =
   <T extends string>(...allowed: T[]) =>
   (value: string): T => {
@@ -111,6 +115,15 @@ export const CORE_SETTINGS = {
     describe: 'age recipients; set: members are encrypted for them',
   },
   GARNER_AGE_IDENTITY_FILE: { parse: path, describe: 'the age identity that a restore decrypts with' },
+  GARNER_MISSING_FILES_LIMIT: {
+    parse: count,
+    default: '0',
+    describe: 'how many rows may name a file that is not in the archive before a backup ends with a warning',
+  },
+  GARNER_UNNAMED_FILES_LIMIT: {
+    parse: count,
+    describe: 'how many files may be named by no row before a backup ends with a warning; unset: any number',
+  },
   MYSQLDUMP_PARAMS: { parse: text, describe: "more options for mysqldump, split like a command line's" },
   GARNER_DATABASE_URL: {
     parse: text,

@@ -6,7 +6,7 @@ import { encodedName, encodingNames, startEncoding } from '../../archive/encode.
 import type { Manifest, Warning } from '../../archive/manifest.ts';
 import { ARCHIVE_SUFFIX, groupName, ORPHAN_MS, parseName } from '../../archive/name.ts';
 import { type ArchiveWriter, type PublishedArchive, startArchive } from '../../archive/write.ts';
-import type { DatabaseSource } from '../../databases/toolkit/engine.ts';
+import type { DatabaseSource, DumpContext } from '../../databases/toolkit/engine.ts';
 import { loadEngine } from '../../databases/toolkit/engines.ts';
 import { parseClientOptions } from '../../databases/toolkit/mysql-options.ts';
 import { garnerVersion } from '../../lib/command-line.ts';
@@ -17,7 +17,8 @@ import { info, warn } from '../../lib/log.ts';
 import { startProgress } from '../../lib/progress.ts';
 import { formatDuration, formatSize, plural } from '../../lib/text.ts';
 import { openWorkDir } from '../../lib/work-dir.ts';
-import type { AgentContext, AgentDefinition } from './define-agent.ts';
+import { startCrossCheck } from './cross-check.ts';
+import type { AgentContext, AgentDefinition, CrossCheck } from './define-agent.ts';
 import { databasesOf } from './sources.ts';
 import { type StoreContext, storeTree } from './store-tree.ts';
 import { readVersion } from './versions.ts';
@@ -56,7 +57,7 @@ export async function backUp(
   const tool: Manifest['tool'] = { name: 'garner', version: garnerVersion() };
   using writer = await startArchive(workDir, identity, version, tool, settings.GARNER_CHECKSUMS);
   const progress = startProgress(group);
-  const storing: StoreContext & { clientOptions: string[] } = {
+  const storing: StoreContext & Pick<DumpContext, 'clientOptions'> = {
     encoding: { recipients: settings.GARNER_AGE_RECIPIENTS ?? [] },
     signal,
     notThese: [context.view.resolve(workDir.path)],
@@ -65,14 +66,30 @@ export async function backUp(
     clientOptions,
   };
   try {
+    using resources = new DisposableStack();
+    const checks = declareCrossChecks(agent, context, databases, warnAbout).map((check) =>
+      resources.use(startCrossCheck(check, storing.scratchPath('cross-check'))),
+    );
+    const limits = {
+      missing: settings.GARNER_MISSING_FILES_LIMIT,
+      unnamed: settings.GARNER_UNNAMED_FILES_LIMIT,
+    };
     for (const database of databases) {
-      for (const warning of await storeDatabase(writer, database, storing)) warnAbout(warning);
+      const queries = checks
+        .filter(({ check }) => check.database === database.name)
+        .map(({ query }) => query);
+      for (const warning of await storeDatabase(writer, database, { ...storing, queries }))
+        warnAbout(warning);
     }
     for (const tree of trees) {
-      for (const warning of await storeTree(writer, tree, storing)) warnAbout(warning);
+      const listeners = checks.filter(({ check }) => check.tree === tree.name);
+      for (const warning of await storeTree(writer, tree, { ...storing, listeners })) warnAbout(warning);
     }
+    const concluded = checks.map((check) => check.conclude(limits));
+    for (const warning of concluded.flatMap((check) => check.warnings)) warnAbout(warning);
+    const crossChecks = concluded.flatMap(({ counts }) => counts ?? []);
     signal.throwIfAborted();
-    const archive = await writer.publish(warnings, signal);
+    const archive = await writer.publish({ ...(checks.length > 0 && { crossChecks }), warnings }, signal);
     info(`${archive.path}: ${formatSize(archive.sizeBytes)} in ${formatDuration(Date.now() - started)}`);
     return archive;
   } catch (error) {
@@ -87,7 +104,14 @@ export async function backUp(
 async function storeDatabase(
   writer: ArchiveWriter,
   source: DatabaseSource,
-  { encoding, signal, scratchPath, onBytes, clientOptions }: StoreContext & { clientOptions: string[] },
+  {
+    encoding,
+    signal,
+    scratchPath,
+    onBytes,
+    clientOptions,
+    queries,
+  }: StoreContext & Pick<DumpContext, 'clientOptions' | 'queries'>,
 ): Promise<Warning[]> {
   const engine = await loadEngine(source.engine);
   const member = writer.begin(encodedName(`${source.name}.${engine.dumpSuffix}`, encoding), 'database');
@@ -106,7 +130,7 @@ async function storeDatabase(
     expectedTables: source.expectedTables ?? [],
     derivedTables: source.derivedTables ?? [],
     clientOptions,
-    queries: [],
+    queries,
   });
   member.end({
     uncompressedSizeBytes: facts.uncompressedSizeBytes,
@@ -138,6 +162,22 @@ async function probeVersion(
     const message = `the version of ${agent.title} is unknown: ${causeText(error)}`;
     warnAbout({ code: 'version-unknown', message });
     return 'unknown';
+  }
+}
+
+/** Neither is a comparison that can't be made. */
+function declareCrossChecks(
+  agent: AgentDefinition,
+  context: AgentContext,
+  databases: readonly DatabaseSource[],
+  warnAbout: (warning: Warning) => void,
+): CrossCheck[] {
+  try {
+    return agent.crossChecks?.(context, databases) ?? [];
+  } catch (error) {
+    const message = `rows and files could not be compared: ${causeText(error)}`;
+    warnAbout({ code: 'cross-check-failed', message });
+    return [];
   }
 }
 

@@ -144,13 +144,14 @@ async function backupAction(
     } = await backUp(agent, options.instance, context);
     const warned = manifest.warnings.length > 0;
     if (options.json) {
-      const { application, instance, version, finishedAt, members, warnings } = manifest;
+      const { application, instance, version, finishedAt, members, crossChecks = [], warnings } = manifest;
       const { sha256, sha1 = null } = checksums;
       const result = warned ? 'warnings' : 'ok';
       const times = { startedAt: manifest.startedAt, finishedAt };
       const digests = { sizeBytes, sha256, sha1 };
       const identity = { application, instance, host, version };
-      printJson({ result, archive: file, ...digests, ...identity, ...times, members, warnings, error: null });
+      const content = { members, crossChecks, warnings };
+      printJson({ result, archive: file, ...digests, ...identity, ...times, ...content, error: null });
     } else {
       printOut(`${file}\n`);
     }
@@ -168,7 +169,7 @@ async function backupAction(
         version: null,
       };
       const times = { startedAt: startedAt.toISOString(), finishedAt: new Date().toISOString() };
-      const rest = { members: [], warnings: [], error: { code, message, hint } };
+      const rest = { members: [], crossChecks: [], warnings: [], error: { code, message, hint } };
       printJson({ result, ...nothing, ...identity, ...times, ...rest });
     }
     throw error;

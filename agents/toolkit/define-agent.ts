@@ -23,7 +23,7 @@ export interface CrossCheck {
   tree: string;
   /** One SELECT, without a semicolon: a row for each file that the database knows; no column is NULL. */
   sql: string;
-  /** @returns paths below the tree's root, any one of which holds the row's file */
+  /** @returns paths below the tree's root, any one of which holds the row's file; none: the row is passed over */
   pathsOf(row: string[]): string[];
   /** @returns whether a row should name this file of the tree */
   concerns(path: string): boolean;
@@ -47,7 +47,10 @@ export interface AgentDefinition<S extends SettingTable = SettingTable> {
   version(context: AgentContext<S>): Promise<string> | string;
   databases(context: AgentContext<S>): Promise<DatabaseSource[]> | DatabaseSource[];
   trees(context: AgentContext<S>): Promise<TreeSource[]> | TreeSource[];
-  /** @param databases those that are backed up; with GARNER_DATABASE_URL not the application's own */
+  /**
+   * A tree that is not in the archive has no files: then every row's file is missing.
+   * @param databases those that are backed up; with GARNER_DATABASE_URL not the application's own
+   */
   crossChecks?(context: AgentContext<S>, databases: readonly DatabaseSource[]): CrossCheck[];
   /** What the administrator does after a restore, as commands. */
   nextSteps?(context: AgentContext<S>): string[];

@@ -9,6 +9,7 @@ import { cannot } from '../../lib/errors.ts';
 import { info } from '../../lib/log.ts';
 import { type Command, describeExit, type Ended, feed, findProgram } from '../../lib/process.ts';
 import { formatSize, plural } from '../../lib/text.ts';
+import type { TreeListener } from './cross-check.ts';
 import type { TreeSource } from './define-agent.ts';
 import { walkTree } from './walk.ts';
 
@@ -24,6 +25,8 @@ export interface StoreContext {
   /** Directories that are never archived: the work directory. */
   notThese: readonly string[];
   onBytes: (count: number) => void;
+  /** Who is told which files are stored. */
+  listeners?: readonly TreeListener[];
 }
 
 /** What tar said, sorted by what it means. */
@@ -49,10 +52,20 @@ function readTarLine(report: TarReport, line: string): void {
     report.other.push(text);
 }
 
+const ESCAPES: Record<string, string> = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
+
+/** @returns the path, latin1, that a message of tar begins with */
+function pathOf(message: string): string {
+  return withoutReason(message).replace(/\\([0-7]{3}|.)/g, (_, code: string) =>
+    code.length === 3 ? String.fromCharCode(Number.parseInt(code, 8)) : (ESCAPES[code] ?? code),
+  );
+}
+
+const withoutReason = (message: string): string =>
+  message.replace(/: (file changed|File |Cannot )[^:]*(: [^:]*)?$/, '');
+
 const names = (messages: readonly string[]): string => {
-  const shown = messages
-    .slice(0, NAMED_FILES)
-    .map((message) => message.replace(/: (file changed|File |Cannot ).*$/, ''));
+  const shown = messages.slice(0, NAMED_FILES).map(withoutReason);
   return `${shown.join(', ')}${messages.length > NAMED_FILES ? ` and ${messages.length - NAMED_FILES} more` : ''}`;
 };
 
@@ -137,8 +150,9 @@ async function storeFiles(
   member: MemberWriter,
   tree: TreeSource,
   list: number,
-  { encoding, signal, notThese, onBytes }: StoreContext,
+  { encoding, signal, notThese, onBytes, listeners = [] }: StoreContext,
 ): Promise<StoredFiles> {
+  for (const listener of listeners) listener.begin();
   const report: TarReport = { changed: [], vanished: [], shrunk: [], other: [], writtenBytes: 0 };
   let fileCount = 0;
   let listBytes = 0;
@@ -158,6 +172,7 @@ async function storeFiles(
       paths += `${path}\0`;
       if (!isDirectory) {
         fileCount += 1;
+        for (const listener of listeners) listener.file(path);
         lines += `${path}\t${sizeBytes}\t${Math.floor(mtimeMs / 1000)}\0`;
       }
       if (paths.length > LIST_CHUNK_CHARS) yield flush();
@@ -182,6 +197,7 @@ async function storeFiles(
   const walkError = await fed;
   if (walkError !== undefined) throw walkError;
   judge(tree, tar as Ended, report);
+  for (const listener of listeners) for (const message of report.vanished) listener.gone(pathOf(message));
   return { report, fileCount, listBytes };
 }
 

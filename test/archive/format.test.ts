@@ -44,7 +44,7 @@ async function makeArchive(path: string): Promise<PublishedArchive> {
   member.write(stored.subarray(0, 7));
   member.write(stored.subarray(7));
   member.end({ uncompressedSizeBytes: text.length, encoding: ['zst'] });
-  return await writer.publish([{ code: 'sample', message: 'a warning' }]);
+  return await writer.publish({ warnings: [{ code: 'sample', message: 'a warning' }] });
 }
 
 beforeAll(async () => {

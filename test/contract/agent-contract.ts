@@ -138,9 +138,17 @@ export function agentContract(
       const answer = JSON.parse(stdout);
       const sha256 = (await run('sha256sum "$1"', answer.archive)).slice(0, 64);
       const sha1 = (await run('sha1sum "$1"', answer.archive)).slice(0, 40);
-      const { instance, host, version, startedAt, finishedAt, members, warnings } = await manifestOf(
-        answer.archive,
-      );
+      const manifest = await manifestOf(answer.archive);
+      const {
+        instance,
+        host,
+        version,
+        startedAt,
+        finishedAt,
+        members,
+        crossChecks = [],
+        warnings,
+      } = manifest;
       expect(answer).toEqual({
         result: 'ok',
         archive: answer.archive,
@@ -154,6 +162,7 @@ export function agentContract(
         startedAt,
         finishedAt,
         members,
+        crossChecks,
         warnings,
         error: null,
       });
