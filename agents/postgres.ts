@@ -1,5 +1,4 @@
-// PostgreSQL databases by name, for applications that have no agent of their own. What a database holds, not what the
-// server holds for all of them: roles and tablespaces are not in the archive (`pg_dumpall --globals-only` has them).
+// PostgreSQL databases by name, for applications that have no agent of their own, and the server's roles.
 // The connection is libpq's default (the local socket, the current user, `~/.pgpass`), or with one database
 // GARNER_DATABASE_URL.
 import { ask } from '../databases/toolkit/postgres-client.ts';
@@ -14,8 +13,7 @@ const agent = defineAgent({
   settings: {
     POSTGRES_DATABASES: {
       parse: list,
-      describe:
-        'the databases to back up, without the roles of the server: wiki,shop; unset: all that the account may connect to',
+      describe: 'the databases to back up: wiki,shop; unset: all that the account may connect to',
     },
   },
 

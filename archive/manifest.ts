@@ -15,7 +15,7 @@ const time = z.iso.datetime();
 
 const memberSchema = z.object({
   name: z.string().regex(MEMBER_NAME),
-  kind: z.enum(['version', 'database', 'tree', 'list']),
+  kind: z.enum(['version', 'database', 'roles', 'tree', 'list']),
   offsetBytes: count,
   sizeBytes: count,
   uncompressedSizeBytes: count,
@@ -27,8 +27,12 @@ const memberSchema = z.object({
       serverVersion: shortText,
       name: shortText,
       tables: z.record(z.string().max(1024), count),
+      /** The server's accounts that it names, where they are in no dump. */
+      roles: z.array(shortText).max(100_000).optional(),
     })
     .optional(),
+  /** Of which databases' server these roles are: the names of their members, without suffixes. */
+  roles: z.object({ engine: shortText, databases: z.array(shortText).max(10_000) }).optional(),
   tree: z
     .object({ root: shortText, fileCount: count, includes: z.array(shortText).max(10_000).optional() })
     .optional(),

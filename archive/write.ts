@@ -21,7 +21,7 @@ import { ARCHIVE_SUFFIX, type ArchiveName, type Checksum, formatName, formatSide
 import { BLOCK_BYTES, END_OF_ARCHIVE, encodeHeader, paddingBytes } from './tar-header.ts';
 
 /** What is known of a member only when all of it has been written. */
-export type MemberFacts = Pick<Member, 'uncompressedSizeBytes' | 'encoding' | 'database' | 'tree'>;
+export type MemberFacts = Pick<Member, 'uncompressedSizeBytes' | 'encoding' | 'database' | 'roles' | 'tree'>;
 
 export interface MemberWriter {
   /** Appends bytes as they are to be stored. */

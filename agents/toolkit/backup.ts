@@ -19,6 +19,7 @@ import { formatDuration, formatSize, plural } from '../../lib/text.ts';
 import { openWorkDir } from '../../lib/work-dir.ts';
 import { startCrossCheck } from './cross-check.ts';
 import type { AgentContext, AgentDefinition, CrossCheck } from './define-agent.ts';
+import { storeRoles } from './roles.ts';
 import { databasesOf } from './sources.ts';
 import { type StoreContext, storeTree } from './store-tree.ts';
 import { readVersion } from './versions.ts';
@@ -81,6 +82,7 @@ export async function backUp(
       for (const warning of await storeDatabase(writer, database, { ...storing, queries }))
         warnAbout(warning);
     }
+    for (const warning of await storeRoles(writer, databases, storing)) warnAbout(warning);
     for (const tree of trees) {
       const listeners = checks.filter(({ check }) => check.tree === tree.name);
       for (const warning of await storeTree(writer, tree, { ...storing, listeners })) warnAbout(warning);
@@ -140,6 +142,7 @@ async function storeDatabase(
       serverVersion: facts.serverVersion,
       name: engine.databaseName(source.connection),
       tables: facts.tables,
+      roles: facts.roles,
     },
   });
   const rows = Object.values(facts.tables).reduce((sum, count) => sum + count, 0);

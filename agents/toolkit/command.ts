@@ -23,6 +23,7 @@ interface RestoreCommandOptions extends CommonOptions {
   to?: string;
   dryRun?: boolean;
   force?: boolean;
+  jobs?: string;
 }
 
 function withCommonOptions(command: Command): Command {
@@ -97,6 +98,7 @@ export function agentMain(agent: AgentDefinition): CommandMain {
       .option('--to <dir>', 'put everything into this directory; nothing outside it is touched')
       .option('--dry-run', 'verify, and say what would be done')
       .option('--force', 'replace what is there, after putting it aside')
+      .option('--jobs <n>', 'restore a database by several connections, where its engine can (PostgreSQL)')
       .addHelpText(
         'after',
         exampleText(
@@ -182,9 +184,12 @@ async function restoreAction(
   options: RestoreCommandOptions,
   prepare: Prepare,
 ): Promise<number> {
-  const { only, to } = options;
+  const { only, to, jobs } = options;
   if (only !== undefined && only !== 'database' && only !== 'files') {
     throw cannot('usage', 'restore only', only, 'it is neither `database` nor `files`');
+  }
+  if (jobs !== undefined && !/^[1-9]\d?$/.test(jobs)) {
+    throw cannot('usage', 'restore with --jobs', jobs, 'it is no number from 1 to 99');
   }
   if (to === '') throw cannot('usage', 'restore to', to, 'the value of --to is empty');
   if (/^[a-z][a-z0-9+]*:\/\//.test(archive)) {
@@ -202,7 +207,14 @@ async function restoreAction(
   const { complete, nextSteps } = await restore(
     agent,
     options.instance,
-    { file: path(archive), only, to: to === undefined ? undefined : path(to), dryRun, force },
+    {
+      file: path(archive),
+      only,
+      to: to === undefined ? undefined : path(to),
+      dryRun,
+      force,
+      jobs: jobs === undefined ? undefined : Number(jobs),
+    },
     context,
   );
   if (options.json) printJson({ result: complete ? 'ok' : 'warnings', dryRun, nextSteps });

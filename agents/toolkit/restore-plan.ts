@@ -20,6 +20,8 @@ export interface RestoreOptions {
   to: string | undefined;
   dryRun: boolean;
   force: boolean;
+  /** How many connections restore one database at once, where its engine can. */
+  jobs?: number | undefined;
 }
 
 /** One database of the archive and where it goes. */
@@ -36,7 +38,9 @@ export interface TreePlan {
   target: TreeTarget;
 }
 
-const baseName = (member: Member): string => member.name.replace(/\.(sql|dump|tar)(\.zst)?(\.age)?$/, '');
+/** @returns what the member was stored as, without suffixes */
+export const baseName = (member: Member): string =>
+  member.name.replace(/\.(sql|dump|tar)(\.zst)?(\.age)?$/, '');
 
 /** Where each tree of the archive goes: into --to, to where the application has it on this host, or to where it was. */
 export async function planTrees(
@@ -147,8 +151,9 @@ export async function planDatabases(
       ? await databasesOf(agent, context)
       : [];
 
-  return Promise.all(
-    members.map(async (member, index) => {
+  const rolesFiles = manifest.members.filter(({ kind }) => kind === 'roles' && to !== undefined);
+  return Promise.all([
+    ...members.map(async (member, index): Promise<DatabaseTarget> => {
       const engine = await loadEngine(member.database?.engine ?? '');
       const only = members.length === 1 && others.length === 1 ? others[0] : undefined;
       const named = others.find(({ name }) => name === baseName(member)) ?? only;
@@ -181,7 +186,11 @@ export async function planDatabases(
       }
       return { member, engine, goesTo: { connection: source.connection } };
     }),
-  );
+    ...rolesFiles.map(async (member): Promise<DatabaseTarget> => {
+      const engine = await loadEngine(member.roles?.engine ?? '');
+      return { member, engine, goesTo: { file: join(resolve(to as string), `${baseName(member)}.sql`) } };
+    }),
+  ]);
 }
 
 /** @returns where a database goes, for people */

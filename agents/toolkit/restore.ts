@@ -31,6 +31,8 @@ import {
   refuseOccupiedDatabases,
   refuseOccupiedTrees,
 } from './restore-plan.ts';
+import { archivedRoles } from './roles.ts';
+import { scratchDump } from './scratch-dump.ts';
 import {
   type Moved,
   putIntoPlace,
@@ -140,7 +142,8 @@ export async function restore(
         // said before anything else happens: however the run ends, it can be found
         if (one.aside !== undefined) info(`what was there before lies in ${one.aside}`);
       }
-      for (const target of databases) await restoreDatabase(archive, target, stamp, decoding, context);
+      for (const target of databases)
+        await restoreDatabase(archive, target, { stamp, jobs: options.jobs }, decoding, context);
     } catch (error) {
       for (const { undo } of moved.reverse()) undo();
       throw error;
@@ -185,11 +188,11 @@ async function verify(file: string, decoding: DecodeOptions): Promise<boolean> {
 async function restoreDatabase(
   archive: ArchiveReader,
   { member, engine, goesTo }: DatabaseTarget,
-  stamp: string,
+  { stamp, jobs }: { stamp: string; jobs: number | undefined },
   decoding: DecodeOptions,
   context: AgentContext,
 ): Promise<void> {
-  const { signal } = context;
+  const { settings, signal } = context;
   if ('file' in goesTo) {
     if (existsSync(goesTo.file)) {
       const aside = `${goesTo.file}.before-restore-${stamp}`;
@@ -197,7 +200,7 @@ async function restoreDatabase(
       renameSync(goesTo.file, aside);
     }
     await writeDump(archive, member, goesTo.file, decoding);
-    return info(`database: dump put into ${goesTo.file}`);
+    return info(`${member.kind}: dump put into ${goesTo.file}`);
   }
   const { connection } = goesTo;
   const { application, instance } = archive.manifest;
@@ -216,9 +219,17 @@ async function restoreDatabase(
       return file;
     },
   };
+  if (jobs !== undefined && engine.restoresInParallel !== true)
+    info(`--jobs: a database of ${engine.name} is restored by one connection`);
   await engine.restore(connection, {
     decode: (sink) => decodeMember(archive, member, sink, decoding),
+    decodeToFile: async () => {
+      const { path } = await openWorkDir(settings.GARNER_WORK_DIR, settings.GARNER_GROUP, signal);
+      return scratchDump(archive, member, { directory: path, prefix: `${groupOfFile}-restore` }, decoding);
+    },
     aside: occupied === undefined ? undefined : aside,
+    roles: archivedRoles(archive, member, decoding),
+    jobs,
     signal,
   });
   const tables = Object.keys(member.database?.tables ?? {}).length;

@@ -5,6 +5,8 @@ export interface DumpFacts {
   serverVersion: string;
   /** Rows of each table, counted in the dump's own snapshot. */
   tables: Record<string, number>;
+  /** The server's accounts that the database names, where they are in no dump. */
+  roles?: string[];
   uncompressedSizeBytes: number;
   warnings: { code: string; message: string }[];
 }
@@ -67,15 +69,37 @@ export interface Engine<Connection = unknown> {
   dump(connection: Connection, context: DumpContext): Promise<DumpFacts>;
   /** @returns what a restore would replace (`12 tables`), or undefined where the database is empty or missing */
   occupied(connection: Connection, signal: AbortSignal): Promise<string | undefined>;
-  /**
-   * Puts a dump into the database.
-   * @param options.aside undefined: the database is empty; else what is in it is first put aside
-   * @returns where what was replaced lies now, if anything was
-   */
-  restore(
-    connection: Connection,
-    options: { decode: Decode; aside: Aside | undefined; signal: AbortSignal },
-  ): Promise<string | undefined>;
+  /** Puts a dump into the database. @returns where what was replaced lies now, if anything was */
+  restore(connection: Connection, context: RestoreContext): Promise<string | undefined>;
+  /** Whether a restore may use several connections. */
+  restoresInParallel?: boolean;
+  /** What is the server's and in no dump: its roles. */
+  roles?: {
+    /** @returns the same for databases whose roles are the same */
+    serverOf(connection: Connection): string;
+    /** @returns all roles as SQL */
+    dump(connection: Connection, signal: AbortSignal): Promise<string>;
+  };
+}
+
+export interface RestoreContext {
+  decode: Decode;
+  /** Decodes the dump into a scratch file, which is gone when it is disposed. */
+  decodeToFile: () => Promise<{ path: string } & Disposable>;
+  /** Undefined: the database is empty; else what is in it is first put aside. */
+  aside: Aside | undefined;
+  /** Undefined: the archive has none. */
+  roles: ArchivedRoles | undefined;
+  /** How many connections restore at once, where the engine can; undefined: one, and all or nothing. */
+  jobs: number | undefined;
+  signal: AbortSignal;
+}
+
+export interface ArchivedRoles {
+  /** Those that the database names. */
+  names: readonly string[];
+  /** @returns what makes all roles of the server */
+  readSql(): Promise<string>;
 }
 
 /** The two ways to keep what a restore replaces. */

@@ -6,7 +6,14 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { createFile, partPath, writeFully } from '../../lib/durable.ts';
 import { cannot, type ErrorCode, type GarnerError } from '../../lib/errors.ts';
-import { type Command, describeExit, type Ended, findProgram, startPipeline } from '../../lib/process.ts';
+import {
+  type Command,
+  captureOk,
+  describeExit,
+  type Ended,
+  findProgram,
+  startPipeline,
+} from '../../lib/process.ts';
 import { registerSecret } from '../../lib/redact.ts';
 import { escapeControls } from '../../lib/text.ts';
 
@@ -95,8 +102,30 @@ export function openAccess(connection: PostgresConnection, more: Record<string, 
   };
 }
 
-export const findClient = (name: 'psql' | 'pg_dump' | 'pg_restore'): string =>
-  findProgram([name], 'postgresql-client');
+type Client = 'psql' | 'pg_dump' | 'pg_dumpall' | 'pg_restore';
+
+export const findClient = (name: Client): string => findProgram([name], 'postgresql-client');
+
+/** @throws the code, where a client is older than the server: it would refuse, or leave out what it doesn't know */
+export async function checkClient(
+  name: Client,
+  connection: PostgresConnection,
+  serverMajor: number,
+  code: 'database-dump' | 'database-restore',
+  env: Record<string, string>,
+  signal: AbortSignal,
+): Promise<void> {
+  const text = await captureOk({ file: findClient(name), args: ['--version'], env }, { signal });
+  const major = Number(/(\d+)/.exec(text)?.[1]);
+  if (major >= serverMajor) return;
+  throw cannot(
+    code,
+    `${code === 'database-dump' ? 'dump' : 'restore'} database`,
+    describeConnection(connection),
+    `${name} ${major} is older than the server, which is PostgreSQL ${serverMajor}`,
+    { hint: `apt-get install postgresql-client-${serverMajor}` },
+  );
+}
 
 /** @returns the first error that a client printed, without its own name; else how it ended */
 export function errorOf(ended: Ended): string {

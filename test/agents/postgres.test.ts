@@ -28,7 +28,7 @@ agentContract('postgres', 'two databases', async (directory) => {
     settings: { POSTGRES_DATABASES: NAMES.join(',') },
     env: { HOME: home, PGHOST: '127.0.0.1', PGPORT: `${server.port}`, PGUSER: 'backup' },
     places: [],
-    members: ['my-wiki_2.dump', 'shop.dump'],
+    members: ['my-wiki_2.dump', 'shop.dump', 'roles.sql'],
     dumpFileSuffix: 'dump',
     version: /^1\d(\.\d+)?$/,
     secrets: [PASSWORD],
