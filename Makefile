@@ -1,7 +1,7 @@
 # Set-up, tests and the demo. `make help` lists what there is.
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help install test lint docs demo faults clean
+.PHONY: help install test lint docs demo faults bench clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -22,6 +22,10 @@ test: install ## run every check and test, with real servers of their own; wants
 faults: install ## break things, row by row, and write docs/faults.md; ROW=F18 for one, SEED=N for the same again
 	@scripts/test-packages.sh
 	@scripts/as-root.sh node scripts/faults.ts $(foreach row,$(ROW),--row $(row)) $(if $(SEED),--seed $(SEED))
+
+bench: install ## measure beside restic, borg, rsync, scp, and write docs/benchmarks.md; takes some minutes, on a quiet machine
+	@scripts/test-packages.sh borgbackup rsync time
+	@node bench/bench.ts $(ARGS)
 
 docs: install ## write the pages of docs/ that are made from the code
 	@node scripts/generate-docs.ts

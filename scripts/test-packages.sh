@@ -1,14 +1,14 @@
 #!/bin/sh
 # Installs the Debian packages that the tests need and that are missing, as root or by passwordless sudo.
-# Asks first, except in CI (CI=true). Starts no service: the tests start private servers of their own.
+# More packages may be named. Asks first, except in CI (CI=true). Starts no service: the tests start private servers of their own.
 set -eu
 
 packages='mariadb-server mariadb-client postgresql openssh-server openssh-client postfix
   mediawiki php-cli php-sqlite3 php-mysql php-pgsql php-mbstring php-xml php-intl
-  sqlite3 zstd age strace faketime openssl restic'
+  sqlite3 zstd age strace faketime xfsprogs e2fsprogs openssl restic'
 
 missing=
-for package in $packages; do
+for package in $packages "$@"; do
   state=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) || state=
   [ "$state" = installed ] || missing="$missing $package"
 done

@@ -1,0 +1,280 @@
+// What is measured against what: each case prepares its data and servers, and gives two commands that do the same work.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { startMariadb } from '../test/helpers/mariadb.ts';
+import { startPostgres } from '../test/helpers/postgres.ts';
+import { startSshd } from '../test/helpers/sshd.ts';
+import { fillDatabase, makeFile, makeTree } from './data.ts';
+import type { BenchCommand } from './measure.ts';
+
+const BIN = join(import.meta.dirname, '../bin');
+const PASSWORD = 'bench';
+
+export interface Peer extends BenchCommand {
+  name: string;
+  /** The ratio garner/peer that is to be reached, of wall time; unset: for comparison. */
+  target?: number;
+}
+
+export interface Prepared extends AsyncDisposable {
+  garner: BenchCommand;
+  peers: Peer[];
+  /** Run before each measurement, of either side, and not measured: removes what the last one made. */
+  reset: string;
+}
+
+export interface BenchCase {
+  id: string;
+  title: string;
+  /** What limits it, found by a profile; shown beside the figures. */
+  note?: string;
+  /** Divides garner's CPU time, for a figure of each host. */
+  hosts?: number;
+  prepare(directory: string): Promise<Prepared>;
+}
+
+/** garner with directories of its own. */
+function settingsIn(directory: string, settings: Record<string, string> = {}): Record<string, string> {
+  return {
+    GARNER_CONFIG_DIR: join(directory, 'config'),
+    GARNER_WORK_DIR: join(directory, 'work'),
+    GARNER_RUN_DIR: join(directory, 'run'),
+    GARNER_STATE_DIR: join(directory, 'state'),
+    GARNER_HOST: 'bench',
+    ...settings,
+  };
+}
+
+const nothing = async (): Promise<void> => {};
+
+async function prepareTree(directory: string, fileCount: number, fileBytes: number): Promise<Prepared> {
+  const tree = join(directory, 'tree');
+  const out = join(directory, 'out');
+  makeTree(tree, fileCount, fileBytes);
+  const env = settingsIn(directory, { DIRECTORIES: tree });
+  const keys = {
+    RESTIC_PASSWORD: PASSWORD,
+    BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK: 'yes',
+    HOME: directory,
+  };
+  return {
+    garner: { script: `${BIN}/agent-directories`, env },
+    peers: [
+      {
+        name: 'tar, zstd -3 -T0, sha256sum',
+        target: 0.95,
+        script: `tar -C ${tree} -c . | zstd -q -3 -T0 -o ${out}/a.tar.zst; sha256sum ${out}/a.tar.zst > ${out}/a.sha256`,
+      },
+      {
+        name: 'restic, first run',
+        target: 0.6,
+        script: `restic -q -r ${out}/restic init; restic -q -r ${out}/restic backup ${tree}`,
+        env: keys,
+      },
+      {
+        name: 'borg, first run',
+        script: `borg init -e none ${out}/borg; borg create ${out}/borg::a ${tree}`,
+        env: keys,
+      },
+    ],
+    reset: `rm -rf ${out} ${directory}/work; mkdir ${out}; sync`,
+    [Symbol.asyncDispose]: nothing,
+  };
+}
+
+async function prepareMariadb(directory: string, rows: number): Promise<Prepared> {
+  const server = await startMariadb();
+  const url = await server.createDatabase('wiki', 'backup', PASSWORD);
+  await fillDatabase(server, 'wiki', rows);
+  const out = join(directory, 'out');
+  const client = `mariadb-dump --no-defaults --socket=${server.socket} --user=root --single-transaction --quick --routines --events --hex-blob --no-tablespaces wiki`;
+  return {
+    garner: { script: `${BIN}/agent-mariadb`, env: settingsIn(directory, { GARNER_DATABASE_URL: url }) },
+    peers: [
+      {
+        name: 'mariadb-dump, zstd, sha256sum',
+        target: 1.25,
+        script: `${client} | zstd -q -3 -T0 -o ${out}/a.sql.zst; sha256sum ${out}/a.sql.zst > ${out}/a.sha256`,
+      },
+    ],
+    reset: `rm -rf ${out} ${directory}/work; mkdir ${out}; sync`,
+    [Symbol.asyncDispose]: () => server.stop(),
+  };
+}
+
+async function preparePostgres(directory: string, rows: number): Promise<Prepared> {
+  const server = await startPostgres();
+  const url = await server.createDatabase('wiki', 'backup', PASSWORD);
+  await server.query(
+    `SET ROLE backup; CREATE TABLE text AS SELECT i AS id, 'Page ' || i AS title,
+     md5(i::text) || repeat(' ' || md5((i * 7)::text) || ' it''s ' || i, 20) AS body, now() AS touched FROM generate_series(1, ${rows}) i`,
+    'wiki',
+  );
+  const out = join(directory, 'out');
+  const dump = `pg_dump -h ${server.socketDir} -p ${server.port} -U root -d wiki`;
+  return {
+    garner: { script: `${BIN}/agent-postgres`, env: settingsIn(directory, { GARNER_DATABASE_URL: url }) },
+    peers: [
+      {
+        name: 'pg_dump -Fc -Z0, zstd, sha256sum',
+        script: `${dump} -Fc -Z0 | zstd -q -3 -T0 -o ${out}/a.dump.zst; sha256sum ${out}/a.dump.zst > ${out}/a.sha256`,
+      },
+      {
+        name: 'pg_dump -Fc',
+        script: `${dump} -Fc -f ${out}/a.dump; sha256sum ${out}/a.dump > ${out}/a.sha256`,
+      },
+    ],
+    reset: `rm -rf ${out} ${directory}/work; mkdir ${out}; sync`,
+    [Symbol.asyncDispose]: () => server.stop(),
+  };
+}
+
+/** Makes an archive of a tree, as an agent does. @returns its path */
+async function makeArchiveOf(directory: string, tree: string): Promise<string> {
+  const env = settingsIn(directory, { DIRECTORIES: tree });
+  return (await execa(join(BIN, 'agent-directories'), { env })).stdout.trim();
+}
+
+interface Fleet {
+  sshd: Awaited<ReturnType<typeof startSshd>>;
+  reset: string;
+  garner: BenchCommand;
+}
+
+async function prepareFleet(directory: string, hosts: Record<string, string>): Promise<Fleet> {
+  const sshd = await startSshd({ config: 'ForceCommand none' });
+  const store = join(directory, 'store');
+  const config = join(directory, 'config');
+  mkdirSync(config, { recursive: true });
+  const lines = Object.entries(hosts).map(
+    ([name, workDir]) =>
+      `  ${name}: {url: "${sshd.url(workDir)}", identityFile: ${sshd.identityFile}, hostKeys: ["${sshd.hostKeys.ed25519}"]}\n`,
+  );
+  writeFileSync(join(config, 'archiver.yaml'), `archive: ${store}\nhosts:\n${lines.join('')}`, {
+    mode: 0o600,
+  });
+  const env = settingsIn(directory);
+  const shown = Object.entries(env)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(' ');
+  return {
+    sshd,
+    garner: { script: `${BIN}/archiver pull`, env },
+    reset: `rm -rf ${store} ${directory}/out; mkdir ${directory}/out; ${shown} ${BIN}/archiver init >/dev/null 2>&1; sync`,
+  };
+}
+
+const sshOptions = ({ port, identityFile }: Fleet['sshd']): string =>
+  `-i ${identityFile} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o Port=${port}`;
+
+async function preparePull(directory: string, bytes: number): Promise<Prepared> {
+  const tree = join(directory, 'tree');
+  mkdirSync(tree);
+  makeFile(join(tree, 'file'), bytes);
+  const path = await makeArchiveOf(directory, tree);
+  const { sshd, reset, garner } = await prepareFleet(directory, { bench: join(directory, 'work') });
+  const out = join(directory, 'out');
+  return {
+    garner,
+    peers: [
+      {
+        name: 'scp, sha256sum',
+        target: 0.8,
+        script: `scp -q ${sshOptions(sshd)} ${sshd.user}@127.0.0.1:${path} ${path}.sha256 ${out}/; cd ${out}; sha256sum -c --quiet *.sha256`,
+      },
+    ],
+    reset,
+    [Symbol.asyncDispose]: () => sshd.stop(),
+  };
+}
+
+async function preparePullMany(directory: string, count: number, bytes: number): Promise<Prepared> {
+  const tree = join(directory, 'tree');
+  mkdirSync(tree);
+  makeFile(join(tree, 'file'), bytes);
+  const path = await makeArchiveOf(directory, tree);
+  const workDir = join(directory, 'many');
+  mkdirSync(workDir);
+  const sha256 = (await execa('sha256sum', [path])).stdout.slice(0, 64);
+  for (let i = 0; i < count; i += 1) {
+    const time = new Date(Date.UTC(2026, 0, 1) + i * 60_000).toISOString().replace(/[-:]|\.\d+/g, '');
+    const name = `directories-bench-${time}.tar`;
+    await execa('cp', ['--reflink=auto', path, join(workDir, name)]);
+    writeFileSync(join(workDir, `${name}.sha256`), `${sha256}  ${name}\n`);
+  }
+  const { sshd, reset, garner } = await prepareFleet(directory, { bench: workDir });
+  const out = join(directory, 'out');
+  const rsync = `rsync -a -e "ssh ${sshOptions(sshd)}"`;
+  const from = `${sshd.user}@127.0.0.1:${workDir}/ ${out}/`;
+  return {
+    garner,
+    peers: [
+      { name: 'rsync', target: 1.25, script: `${rsync} ${from}` },
+      {
+        name: 'rsync --fsync, sha256sum, each member through zstd -t',
+        script: `${rsync} --fsync ${from}; cd ${out}; sha256sum -c --quiet *.sha256; for a in *.tar; do for m in $(tar -tf $a | grep zst); do tar -xOf $a $m | zstd -q -t; done; done`,
+      },
+    ],
+    reset,
+    [Symbol.asyncDispose]: () => sshd.stop(),
+  };
+}
+
+async function preparePoll(directory: string, count: number): Promise<Prepared> {
+  const names = Array.from({ length: count }, (_, i) => `host${i}`);
+  const hosts = Object.fromEntries(names.map((name) => [name, join(directory, 'hosts', name)]));
+  for (const path of Object.values(hosts)) mkdirSync(path, { recursive: true });
+  const { sshd, reset, garner } = await prepareFleet(directory, hosts);
+  const sftp = `sftp -q -b - ${sshOptions(sshd)} ${sshd.user}@127.0.0.1`;
+  const script = names.map((name) => `echo ls | ${sftp}:${hosts[name]} >/dev/null`).join('\n');
+  return {
+    garner,
+    peers: [{ name: 'sftp, one host after the other', script }],
+    reset,
+    [Symbol.asyncDispose]: () => sshd.stop(),
+  };
+}
+
+export const BENCH_CASES: readonly BenchCase[] = [
+  {
+    id: 'tree',
+    title:
+      'an agent on a tree of 20,000 files, 1.5 GB, 70 % of it incompressible: archived, hashed, read back',
+    prepare: (directory) => prepareTree(directory, 20_000, 75_000),
+  },
+  {
+    id: 'mariadb',
+    title: 'an agent on a MariaDB database, 480 MB of SQL: dumped, rows counted, read back',
+    prepare: (directory) => prepareMariadb(directory, 500_000),
+  },
+  {
+    id: 'postgres',
+    title: 'an agent on a PostgreSQL database, 450 MB: dumped, rows counted, proved by pg_restore, read back',
+    prepare: (directory) => preparePostgres(directory, 500_000),
+  },
+  {
+    id: 'pull',
+    title: 'a pull of one archive of 2 GB over SFTP: hashed, read back member by member, recorded',
+    prepare: (directory) => preparePull(directory, 2 << 30),
+  },
+  {
+    id: 'pull-many',
+    title: 'a pull of 2,000 archives of 100 KB over SFTP: each hashed, made durable, read back, recorded',
+    prepare: (directory) => preparePullMany(directory, 2000, 100_000),
+  },
+  {
+    id: 'poll',
+    title: 'a poll of 100 hosts without news',
+    hosts: 100,
+    prepare: (directory) => preparePoll(directory, 100),
+  },
+];
+
+export const LARGE_CASES: readonly BenchCase[] = [
+  {
+    id: 'tree-10gb',
+    title: 'an agent on a tree of 20,000 files, 10 GB: time and memory grow as they should',
+    prepare: (directory) => prepareTree(directory, 20_000, 500_000),
+  },
+];
