@@ -137,23 +137,6 @@ it('F25 makes two archives of two runs in one second, and overwrites nothing', a
   await checkAll();
 });
 
-it('F18 leaves whole archives only, wherever it is killed, and runs again without a hand', async () => {
-  const calls = ['fsync', 'link', 'unlink', 'ftruncate', 'mkdir', 'fchmod'];
-  for (const call of calls) {
-    for (let n = 1; ; n += 1) {
-      const inject = `inject=${call}:signal=KILL:when=${n}`;
-      const wrap = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', inject];
-      const { exitCode } = await bench.run(AGENT, [], { env, wrap });
-      if (archives().length > 0) await checkAll();
-      if (exitCode === 0) break;
-      expect(exitCode).toBe(137);
-    }
-    await bench.backup(AGENT, { env });
-    expect(bench.workFiles().filter((name) => name.startsWith('.part-'))).toEqual([]);
-    await sh('rm -rf "$1"', bench.workDir);
-  }
-});
-
 it('F28 refuses a work directory that is a link or that others can write into', async () => {
   mkdirSync(bench.workDir);
   await sh('chmod 777 "$1"; ln -s "$1" "$2"', bench.workDir, join(bench.directory, 'link'));

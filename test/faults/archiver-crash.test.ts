@@ -80,38 +80,6 @@ describe('a run that is ended', () => {
     expect(await isHere(made)).toBe(true);
   });
 
-  // the calls that sync, name or remove something, and the writes to the catalog; THOROUGH=1 takes every single one
-  test.each(['fsync', 'link', 'unlink', 'pwrite64'])(
-    'F18 F41 killed at any %s: at its host or safe here, and the next run settles it',
-    async (call) => {
-      archiver.configureHosts(['web1'], { host: 'remove: true', retention: '{last: 1}' });
-      const old = await makeArchive(work, { host: 'web1', time: daysAgo(3) });
-      let made: MadeArchive | undefined;
-      for (let when = 1; ; when = process.env.THOROUGH ? when + 1 : Math.ceil(when * 1.6)) {
-        made = await makeArchive(work, { host: 'web1', time: new Date(daysAgo(2).getTime() + when * 1000) });
-        const { exitCode, stderr } = await archiver.run(['pull'], {
-          wrap: straceFault(call, `signal=KILL:when=${when}`),
-        });
-        if (exitCode !== 137) {
-          expect(exitCode, stderr).toBeLessThan(4);
-          break;
-        }
-        const atHost = existsSync(made.path) && existsSync(`${made.path}.sha256`);
-        expect(atHost || (await isHere(made)), `killed at ${call} ${when}`).toBe(true);
-        const next = await archiver.run(['pull']);
-        expect([0, 3], `after ${call} ${when}: ${next.stderr}`).toContain(next.exitCode);
-        expect(existsSync(made.path), `after ${call} ${when}: ${next.stderr}`).toBe(false);
-        expect(await isHere(made)).toBe(true);
-        expect(await archiver.query('PRAGMA integrity_check')).toBe('ok');
-        expect(archives()).toEqual([`web1/mediawiki/${made.name}.tar`]);
-      }
-      expect(await isHere(made)).toBe(true);
-      expect(existsSync(old.path)).toBe(false);
-      expect(archiver.stored().filter((file) => file.includes('.part-'))).toEqual([]);
-    },
-    300_000,
-  );
-
   test('F19 by SIGTERM: exit 143, nothing half here, source kept', async () => {
     archiver.configureHosts(['web1'], { host: 'remove: true' });
     const made = await makeArchive(work, { host: 'web1', time: daysAgo(1) });

@@ -1,0 +1,99 @@
+// Watches and breaks the system calls of real commands, by strace: stops a run after its n-th call that changes a file,
+// makes a call fail, and tells in which order a run wrote, synced and named its files.
+import { execFileSync } from 'node:child_process';
+import { constants, existsSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Those that change a file, its name or what of it survives a power cut. */
+const CHANGING =
+  'openat,write,writev,pwrite64,pwritev,ftruncate,fallocate,fsync,fdatasync,sync,syncfs,rename,renameat,renameat2,' +
+  'link,linkat,symlinkat,unlink,unlinkat,rmdir,mkdir,mkdirat,fchmod,chmod';
+
+// not --seccomp-bpf: with it signals are not injected
+const STRACE = ['strace', '-f', '-q', '-y'];
+
+export interface Stopped<T> {
+  /** What the run came to. */
+  ended: T;
+  /** The call after which it was stopped, as strace shows it; undefined: it ended before. */
+  at: string | undefined;
+  /** How many calls there were. */
+  count: number;
+}
+
+/**
+ * Runs a command, stops it after its n-th call that changes a file, lets the test look or cut the power, and kills it.
+ * @param within counts only calls that name a file below this directory
+ * @param n Infinity: lets it run to its end and counts
+ * @param run gets the command that runs it: `['strace', …]`
+ */
+export async function killAfter<T>(
+  within: string,
+  n: number,
+  run: (wrap: string[]) => Promise<T>,
+  atStop: () => Promise<void> = async () => {},
+): Promise<Stopped<T>> {
+  const directory = mkdtempSync(join(tmpdir(), 'garner-strace-'));
+  const pipe = join(directory, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  // also open for writing, so that its end never comes
+  const trace = new Socket({ fd: openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK), writable: false });
+  const alive = new Set<number>();
+  const lastCall = new Map<number, string>();
+  let count = 0;
+  let lines = 0;
+  let target: { pid: number; call: string } | undefined;
+  let stopping: Promise<void> | undefined;
+
+  const end = async (): Promise<void> => {
+    try {
+      await atStop();
+    } finally {
+      // strace gives up where one is killed while it still attends to the stop of its threads
+      for (let seen = -1; seen !== lines; await sleep(10)) seen = lines;
+      for (const pid of alive) kill(pid, 'SIGKILL');
+    }
+  };
+  createInterface(trace).on('line', (line) => {
+    lines += 1;
+    const [, id = '', text = ''] = /^(\d+) +(.*)$/.exec(line) ?? [];
+    const pid = Number(id);
+    alive.add(pid);
+    if (text.startsWith('+++')) alive.delete(pid);
+    else if (text.startsWith('--- SIGSTOP')) {
+      const call = lastCall.get(pid) ?? '';
+      if (target === undefined && isChange(call, within) && ++count === n) target = { pid, call };
+      else if (target === undefined) kill(pid, 'SIGCONT');
+    } else if (text.startsWith('--- stopped by') && target?.pid === pid) stopping ??= end();
+    else if (text.startsWith('<...')) {
+      const begun = (lastCall.get(pid) ?? '').replace(/<unfinished \.\.\.>$/, '');
+      lastCall.set(pid, begun + text.replace(/^<\.\.\. \w+ resumed>/, ''));
+    } else if (/^\w+\(/.test(text)) lastCall.set(pid, text);
+  });
+  try {
+    const inject = `inject=${CHANGING}:signal=STOP`;
+    const ended = await run([...STRACE, '-o', pipe, '-e', `trace=${CHANGING}`, '-e', inject]);
+    await stopping;
+    if (target !== undefined) while ([...alive].some((pid) => existsSync(`/proc/${pid}`))) await sleep(5);
+    return { ended, at: target?.call, count };
+  } finally {
+    trace.destroy();
+    rmSync(directory, { recursive: true });
+  }
+}
+
+function isChange(call: string, within: string): boolean {
+  return call.includes(within) && (!call.startsWith('openat') || /O_CREAT|O_TRUNC/.test(call));
+}
+
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // ended meanwhile
+  }
+}
