@@ -6,90 +6,69 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
 } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { backup, DatabaseSync } from 'node:sqlite';
-import { pathToFileURL } from 'node:url';
-import { createFile, partPath, syncDirectory, writeFully } from '../lib/durable.ts';
+import { DatabaseSync } from 'node:sqlite';
+import { createFile, partPath, sweepParts, syncDirectory, writeFully } from '../lib/durable.ts';
 import { cannot, GarnerError } from '../lib/errors.ts';
 import { plural } from '../lib/text.ts';
-import type { Engine, SnapshotQuery } from './toolkit/engine.ts';
+import type { DumpFacts, Engine } from './toolkit/engine.ts';
+import { checkDatabase, copyDatabase, sqliteError } from './toolkit/sqlite-client.ts';
+import { COMPANIONS, tableNames } from './toolkit/sqlite-file.ts';
+import type { SqliteFacts } from './toolkit/sqlite-program.ts';
 
 export interface SqliteConnection {
   /** The database file. */
   file: string;
 }
 
-/** How long another process's lock is waited for. */
-const BUSY_MS = 60_000;
-/** SQLite keeps these beside a database; none may be left beside a restored one. */
-const COMPANIONS = ['-wal', '-shm', '-journal'];
-
-function openSource(file: string): DatabaseSync {
+function checkThere(file: string): void {
   if (!existsSync(file)) throw cannot('database-connect', 'open database', file, 'no such file');
-  return new DatabaseSync(file, { readOnly: true, timeout: BUSY_MS });
+  if (!statSync(file).isFile()) throw cannot('database-connect', 'open database', file, 'it is no file');
 }
 
-/** Opens a file that nobody else uses, without making companions beside it. */
-function openCopy(file: string): DatabaseSync {
-  const url = pathToFileURL(file);
-  url.search = 'immutable=1';
-  return new DatabaseSync(url, { readOnly: true });
-}
-
-function checkIntegrity(db: DatabaseSync, file: string): void {
-  const [first] = db.prepare('PRAGMA integrity_check(1)').all();
-  const answer = String(Object.values(first ?? {})[0]);
-  if (answer !== 'ok')
-    throw cannot('database-dump', 'dump database', file, `its integrity check says: ${answer}`);
-}
-
-function tableNames(db: DatabaseSync): string[] {
-  return db
-    .prepare(
-      "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
-    )
-    .all()
-    .map(({ name }) => String(name));
-}
-
-function countRows(db: DatabaseSync): Record<string, number> {
-  return Object.fromEntries(
-    tableNames(db).map((name) => {
-      const row = db.prepare(`SELECT COUNT(*) AS rows FROM "${name.replaceAll('"', '""')}"`).get();
-      return [name, Number(row?.rows)];
-    }),
-  );
-}
-
-function answer(db: DatabaseSync, { sql, onRow, onFailure }: SnapshotQuery): void {
-  try {
-    const statement = db.prepare(sql);
-    statement.setReturnArrays(true);
-    statement.setReadBigInts(true);
-    // a text may have been stored as bytes
-    const text = (value: unknown): string =>
-      value instanceof Uint8Array ? Buffer.from(value).toString('utf8') : String(value);
-    for (const row of statement.iterate() as Iterable<unknown>) onRow((row as unknown[]).map(text));
-  } catch (error) {
-    onFailure(error);
+function judge({ damages, violations, unchecked }: SqliteFacts, file: string): DumpFacts['warnings'] {
+  if (damages.length > 0) {
+    throw cannot(
+      'database-dump',
+      'dump database',
+      file,
+      `its integrity check says: ${damages.slice(0, 3).join('; ')}`,
+      {
+        hint: '`sqlite3 FILE .recover` saves what can be read; or restore the last good archive',
+      },
+    );
   }
+  const warnings: DumpFacts['warnings'] = [];
+  if (violations.length > 0) {
+    warnings.push({
+      code: 'database-rows',
+      message: `${file} is whole, but its rows break its own rules: ${violations.slice(0, 3).join('; ')}`,
+    });
+  }
+  if (unchecked !== undefined) {
+    warnings.push({ code: 'database-unchecked', message: `${file} could not be checked: ${unchecked}` });
+  }
+  if (statSync(file).size === 0) {
+    warnings.push({ code: 'database-empty', message: `${file} has 0 bytes: a database without a table` });
+  }
+  return warnings;
 }
 
-function sqliteError(file: string, error: unknown): GarnerError {
-  if (error instanceof GarnerError) return error;
-  const notADatabase = (error as { errcode?: number }).errcode === 26;
-  return cannot(
-    'database-dump',
-    'dump database',
-    file,
-    notADatabase ? 'it is encrypted or no SQLite database' : error,
-  );
+/** @returns the file that a path leads to through links, or would: a link stays, what it leads to is replaced */
+function behindLinks(file: string): string {
+  if (existsSync(file)) return realpathSync(file);
+  if (lstatSync(file, { throwIfNoEntry: false }) === undefined) return file;
+  throw cannot('database-restore', 'restore database', file, 'it is a link to what is not there', {
+    hint: 'mount what it leads to, or remove the link',
+  });
 }
 
 const engine: Engine<SqliteConnection> = {
@@ -110,54 +89,46 @@ const engine: Engine<SqliteConnection> = {
   databaseName: ({ file }) => basename(file),
 
   async inspect({ file }) {
+    checkThere(file);
     try {
-      using db = openSource(file);
-      return { serverVersion: sqliteVersion(db), sizeBytes: statSync(file).size, tables: tableNames(db) };
+      using db = new DatabaseSync(file, { readOnly: true });
+      const version = db.prepare('SELECT sqlite_version() AS version').get()?.version;
+      const tables = tableNames(db).map(({ name }) => name);
+      return { serverVersion: String(version), sizeBytes: statSync(file).size, tables };
     } catch (error) {
-      throw sqliteError(file, error);
+      throw sqliteError('database-connect', 'read database', file, error as Error);
     }
   },
 
-  async dump({ file }, { encode, signal, scratchPath, queries }) {
+  async dump({ file }, { encode, signal, scratchPath }) {
+    checkThere(file);
     const copy = scratchPath('copy.sqlite');
     try {
       closeSync(createFile(copy)); // SQLite would make it readable by others under a lax umask
-      using source = openSource(file);
-      // all pages in one step: a step ends the read transaction, and a writer between two would start it over
-      await backup(source, copy, { rate: 0x7fffffff });
-      signal.throwIfAborted();
-      using db = openCopy(copy);
-      checkIntegrity(db, file);
-      const tables = countRows(db);
-      for (const query of queries) answer(db, query);
+      const facts = await copyDatabase(file, copy, signal);
+      const warnings = judge(facts, file);
       const fd = openSync(copy, 'r');
       try {
         await encode([], fd).ended;
       } finally {
         closeSync(fd);
       }
-      return {
-        serverVersion: sqliteVersion(db),
-        tables,
-        uncompressedSizeBytes: statSync(copy).size,
-        warnings: [],
-      };
-    } catch (error) {
-      signal.throwIfAborted();
-      throw sqliteError(file, error);
+      const { serverVersion, tables } = facts;
+      return { serverVersion, tables, uncompressedSizeBytes: statSync(copy).size, warnings };
     } finally {
       for (const suffix of ['', ...COMPANIONS]) rmSync(`${copy}${suffix}`, { force: true });
     }
   },
 
-  async occupied({ file }) {
+  async occupied(connection) {
+    const file = behindLinks(connection.file);
     if (!existsSync(file) || statSync(file).size === 0) {
       // they hold the last writes to a database that was moved away, and are nowhere else
       const left = COMPANIONS.filter((suffix) => existsSync(`${file}${suffix}`));
       return left.length === 0 ? undefined : `no database, but what was written to one: ${left.join(', ')}`;
     }
     try {
-      using db = openSource(file);
+      using db = new DatabaseSync(file, { readOnly: true });
       const count = tableNames(db).length;
       return count === 0 ? undefined : plural(count, 'table');
     } catch {
@@ -165,10 +136,12 @@ const engine: Engine<SqliteConnection> = {
     }
   },
 
-  async restore({ file }, { decode, aside }) {
+  async restore(connection, { decode, aside, signal }) {
+    const file = behindLinks(connection.file);
     const part = partPath(file);
     try {
       mkdirSync(dirname(file), { recursive: true, mode: 0o750 });
+      sweepParts(dirname(file), (rest) => rest.slice(0, rest.lastIndexOf('.')) === basename(file));
       const model = statSync(existsSync(file) ? file : dirname(file));
       const fd = createFile(part);
       try {
@@ -177,31 +150,35 @@ const engine: Engine<SqliteConnection> = {
       } finally {
         closeSync(fd);
       }
-      using db = openCopy(part);
-      checkIntegrity(db, file);
+      const { damages } = await checkDatabase(part, file, signal);
+      if (damages.length > 0) {
+        throw cannot(
+          'database-restore',
+          'restore database',
+          file,
+          `the integrity check of the dump says: ${damages[0]}`,
+        );
+      }
       if (process.getuid?.() === 0) chownSync(part, model.uid, model.gid);
       chmodSync(part, model.isDirectory() ? 0o640 : model.mode & 0o777);
-      const old = aside === undefined ? undefined : aside.path(file);
-      if (old !== undefined) {
+      const old = aside?.path(file);
+      if (old === undefined) {
+        for (const suffix of COMPANIONS) rmSync(`${file}${suffix}`, { force: true });
+      } else {
         for (const suffix of ['', ...COMPANIONS]) {
           if (existsSync(`${file}${suffix}`)) renameSync(`${file}${suffix}`, `${old}${suffix}`);
         }
-      } else {
-        for (const suffix of COMPANIONS) rmSync(`${file}${suffix}`, { force: true });
       }
       renameSync(part, file);
       syncDirectory(dirname(file));
       return old;
     } catch (error) {
-      if (existsSync(part)) rmSync(part);
+      rmSync(part, { force: true });
+      signal.throwIfAborted();
       if (error instanceof GarnerError) throw error;
       throw cannot('database-restore', 'restore database', file, error);
     }
   },
 };
-
-function sqliteVersion(db: DatabaseSync): string {
-  return String(db.prepare('SELECT sqlite_version() AS version').get()?.version);
-}
 
 export default engine;
