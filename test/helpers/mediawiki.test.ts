@@ -4,22 +4,30 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type MariaDb, startMariadb } from './mariadb.ts';
 import { createWiki, FILES, type Wiki } from './mediawiki.ts';
+import { type Postgres, startPostgres } from './postgres.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'garner-wiki-'));
 let server: MariaDb;
+let postgres: Postgres;
 beforeAll(async () => {
-  server = await startMariadb();
+  [server, postgres] = await Promise.all([startMariadb(), startPostgres()]);
 });
 afterAll(async () => {
   await server?.stop();
+  await postgres?.stop();
   rmSync(directory, { recursive: true });
 });
 
-describe.each(['sqlite', 'mariadb'])('a wiki on %s', (engine) => {
+describe.each(['sqlite', 'mariadb', 'postgres'])('a wiki on %s', (engine) => {
   let wiki: Wiki;
   beforeAll(async () => {
-    const database =
-      engine === 'sqlite' ? 'sqlite' : await server.createDatabase('wiki', 'wiki', `p'q"r\\$&`);
+    const owner = ['wiki', 'wiki', `p'q"r\\$&`] as const;
+    const make: Record<string, () => Promise<string>> = {
+      sqlite: async () => 'sqlite',
+      mariadb: () => server.createDatabase(...owner),
+      postgres: () => postgres.createDatabase(...owner),
+    };
+    const database = (await make[engine]?.()) as string;
     wiki = await createWiki({ directory: join(directory, engine), database });
   });
   afterAll(() => wiki?.stop());

@@ -32,7 +32,7 @@ export interface Wiki extends AsyncDisposable {
   readonly directory: string;
   readonly localSettings: string;
   readonly images: string;
-  /** Where the SQLite files lie; undefined with MariaDB. */
+  /** Where the SQLite files lie; undefined with a database server. */
   readonly dataDirectory: string | undefined;
   readonly databaseName: string;
   readonly url: string;
@@ -54,8 +54,8 @@ export interface Wiki extends AsyncDisposable {
 /**
  * Installs a wiki with PAGES, FILES and a second user, and serves it on a free port.
  * @param options.directory where it is to lie; must not exist
- * @param options.database `sqlite` (its files lie in `<directory>-data`), or the URL of an empty MariaDB database:
- *   mysql://user:password@127.0.0.1:port/name
+ * @param options.database `sqlite` (its files lie in `<directory>-data`), or the URL of an empty database:
+ *   mysql:// or postgresql://user:password@127.0.0.1:port/name
  */
 export async function createWiki(options: { directory: string; database: string }): Promise<Wiki> {
   const { directory } = options;
@@ -74,7 +74,12 @@ export async function createWiki(options: { directory: string; database: string 
   const databaseOptions =
     database === undefined
       ? ['--dbtype=sqlite', `--dbpath=${dataDirectory}`]
-      : ['--dbtype=mysql', `--dbserver=${database.host}`, `--dbuser=${database.username}`];
+      : database.protocol === 'mysql:'
+        ? ['--dbtype=mysql', `--dbserver=${database.host}`, `--dbuser=${database.username}`]
+        : [
+            ...['--dbtype=postgres', `--dbserver=${database.hostname}`, `--dbport=${database.port}`],
+            ...[`--dbuser=${database.username}`, '--dbschema=mediawiki'],
+          ];
   if (database !== undefined) databaseOptions.push(`--dbpass=${decodeURIComponent(database.password)}`);
   await maintain('install', [
     ...databaseOptions,
