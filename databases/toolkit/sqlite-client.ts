@@ -10,6 +10,8 @@ import type { SqliteFacts, SqliteFailure } from './sqlite-program.ts';
 
 /** How long another process's lock is waited for. */
 const LOCK_MS = 60_000;
+/** SQLite's code for a journal that only a writer may roll back. */
+const READONLY_ROLLBACK = 776;
 const PROGRAM = fileURLToPath(new URL('./sqlite-program.ts', import.meta.url));
 
 async function run(args: string[], file: string, signal: AbortSignal): Promise<SqliteFacts | SqliteFailure> {
@@ -54,23 +56,25 @@ export function sqliteError(
   const quoted = shellWord(file);
   const error = (cause: string, hint?: string, as: ErrorCode = code): GarnerError =>
     cannot(as, doWhat, file, cause, hint === undefined ? {} : { hint });
+  if (errcode === READONLY_ROLLBACK) {
+    return error(
+      'a transaction was cut off by a crash, and its journal is still there',
+      `start the application, or let SQLite roll it back: sqlite3 ${quoted} 'PRAGMA schema_version'`,
+    );
+  }
   switch (errcode & 0xff) {
     case 5: // BUSY
       return error('another process keeps it locked', `\`fuser ${quoted}\` tells which`);
-    case 8: // READONLY: a journal that has to be rolled back
-      return error(
-        'a transaction was cut off by a crash, and its journal is still there',
-        `start the application, or let SQLite roll it back: sqlite3 ${quoted} 'PRAGMA schema_version'`,
-      );
-    case 13: // FULL
-      return error('no space is left for the copy', undefined, 'no-space');
+    case 8: // READONLY
     case 14: // CANTOPEN
       return mayRead(file)
         ? error(
             message,
-            `SQLite keeps its -wal and -shm beside it: the account has to write into ${dirname(file)}`,
+            `SQLite keeps -wal and -shm beside it: the account has to write into ${shellWord(dirname(file))}`,
           )
         : error('the account may not read it', `setfacl -m u:ACCOUNT:r ${quoted}`, 'database-rights');
+    case 13: // FULL
+      return error('no space is left for the copy', undefined, 'no-space');
     case 26: // NOTADB
       return error('it is encrypted or no SQLite database');
     default:
