@@ -84,6 +84,15 @@ export interface ErrorDetails {
   exitCode?: number;
 }
 
+/** Foreign text may be in a message, and as long as whoever wrote it likes: the middle of a longer one is left out. */
+const MAX_MESSAGE_CHARS = 4000;
+
+function shorten(text: string): string {
+  if (text.length <= MAX_MESSAGE_CHARS) return text;
+  const half = MAX_MESSAGE_CHARS / 2;
+  return `${text.slice(0, half)} … ${text.slice(-half)}`.toWellFormed();
+}
+
 /** The one error of garner. Its message reads `cannot <do what> "<object>": <cause>`. */
 export class GarnerError extends Error {
   override readonly name = 'GarnerError';
@@ -92,9 +101,9 @@ export class GarnerError extends Error {
   readonly exitCode: number;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(escapeControls(message), { cause: details.cause });
+    super(shorten(escapeControls(message)), { cause: details.cause });
     this.code = code;
-    this.hint = details.hint === undefined ? undefined : escapeControls(details.hint);
+    this.hint = details.hint === undefined ? undefined : shorten(escapeControls(details.hint));
     this.exitCode = details.exitCode ?? EXIT[ERROR_CATALOGUE[code].exit].code;
   }
 }

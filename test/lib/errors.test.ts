@@ -95,3 +95,12 @@ test('a full disk is seen through the errors around it', () => {
     'cannot x "x": input/output error of the disk',
   );
 });
+
+test('a message has an end, whatever foreign text is in it', () => {
+  const { message, hint } = cannot('io', 'read', 'x', `begin${'\0'.repeat(1e6)}end`, {
+    hint: 'y'.repeat(1e6),
+  });
+  expect(message.length).toBeLessThan(5000);
+  expect(message).toMatch(/^cannot read "x": begin\\x00.* … .*\\x00end$/);
+  expect(hint?.length).toBeLessThan(5000);
+});
