@@ -5,13 +5,27 @@ import { cannot } from '../lib/errors.ts';
 export const MANIFEST_NAME = 'manifest.json';
 export const VERSION_NAME = 'VERSION';
 /** A manifest lists members and tables, not files: one larger than this is no manifest of ours. */
-export const MAX_MANIFEST_BYTES = 32 << 20;
-/** Nesting of the format; deeper is refused before it is walked. */
+export const MAX_MANIFEST_BYTES = 8 << 20;
+/** Objects and arrays: a few for each member and warning. */
+const MAX_CONTAINERS = 100_000;
+const MAX_DEPTH = 16;
 const MEMBER_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,89}$/;
 
 const count = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const shortText = z.string().max(4096);
 const time = z.iso.datetime();
+
+/** zod's own records leave out a table that is called `__proto__`. */
+const tables = z.custom<Record<string, number>>(
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.entries(value).every(
+      ([name, rows]) => name.length <= 1024 && Number.isSafeInteger(rows) && rows >= 0,
+    ),
+  'it is no list of tables with their rows',
+);
 
 const memberSchema = z.object({
   name: z.string().regex(MEMBER_NAME),
@@ -26,7 +40,7 @@ const memberSchema = z.object({
       engine: shortText,
       serverVersion: shortText,
       name: shortText,
-      tables: z.record(z.string().max(1024), count),
+      tables,
       /** The server's accounts that it names, where they are in no dump. */
       roles: z.array(shortText).max(100_000).optional(),
     })
@@ -79,11 +93,13 @@ export type Warning = Manifest['warnings'][number];
 
 /**
  * Reads a manifest.
- * @param text its JSON, at most MAX_MANIFEST_BYTES long
+ * @param text its JSON
  * @param origin what it belongs to, for the message
- * @throws not-an-archive, naming the first field that is wrong
+ * @throws not-an-archive, naming the first field that is wrong; where it is larger or deeper than any manifest is
  */
 export function parseManifest(text: string, origin: string): Manifest {
+  if (!isPlausible(text))
+    throw cannot('not-an-archive', 'read the manifest of', origin, 'it is larger or deeper than any is');
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -99,4 +115,21 @@ export function parseManifest(text: string, origin: string): Manifest {
     origin,
     `${issue?.path.join('.')}: ${issue?.message}`,
   );
+}
+
+/** Parsed, `[[],[],…` of a few megabytes takes gigabytes: it is looked through first. */
+function isPlausible(text: string): boolean {
+  let [depth, containers] = [0, 0];
+  let quoted = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const char = text[at];
+    if (char === '"') quoted = !quoted;
+    else if (quoted && char === '\\') at += 1;
+    else if (!quoted && (char === '{' || char === '[')) {
+      depth += 1;
+      containers += 1;
+      if (depth > MAX_DEPTH || containers > MAX_CONTAINERS) return false;
+    } else if (!quoted && (char === '}' || char === ']')) depth -= 1;
+  }
+  return text.length <= MAX_MANIFEST_BYTES;
 }

@@ -16,7 +16,7 @@ import {
 import { cannot, GarnerError, isNoSpace } from '../lib/errors.ts';
 import type { WorkDir } from '../lib/work-dir.ts';
 import { digestFile } from './digest.ts';
-import { MANIFEST_NAME, type Manifest, type Member, VERSION_NAME } from './manifest.ts';
+import { MANIFEST_NAME, type Manifest, type Member, parseManifest, VERSION_NAME } from './manifest.ts';
 import { ARCHIVE_SUFFIX, type ArchiveName, type Checksum, formatName, formatSidecar } from './name.ts';
 import { BLOCK_BYTES, END_OF_ARCHIVE, encodeHeader, paddingBytes } from './tar-header.ts';
 
@@ -179,7 +179,9 @@ export async function startArchive(
         members,
         ...findings,
       };
-      addText(MANIFEST_NAME, 'version', `${JSON.stringify(manifest, null, 1)}\n`);
+      const text = `${JSON.stringify(manifest, null, 1)}\n`;
+      parseManifest(text, name); // an archive that nobody could open must not look finished
+      addText(MANIFEST_NAME, 'version', text);
       put(END_OF_ARCHIVE, position);
       position += END_OF_ARCHIVE.length;
       stretches.push({ untilBytes: position, crc: crc32(END_OF_ARCHIVE) });

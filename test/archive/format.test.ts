@@ -207,6 +207,7 @@ describe('foreign archives', () => {
   it.each([
     ['no manifest', { VERSION: '1' }],
     ['a manifest that is no JSON', { 'manifest.json': '{' }],
+    ['a manifest that would take gigabytes of memory', { 'manifest.json': `[${'[],'.repeat(1 << 20)}[]]` }],
     ['a manifest of another format', { 'manifest.json': '{"format":2}' }],
     ['a manifest with deep nesting', { 'manifest.json': '['.repeat(100_000) + ']'.repeat(100_000) }],
     ['a manifest that is not last', { 'manifest.json': '{}', VERSION: '1' }],
