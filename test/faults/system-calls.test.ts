@@ -116,7 +116,7 @@ it.concurrent(
     const archiver = testArchiver();
     archiver.setUp();
     archiver.configureHosts(['web1'], { retention: '{last: 1, minimum: 1}' });
-    const names = [];
+    const names: string[] = [];
     for (const days of [3, 2, 1])
       names.push((await makeArchive(archiver.workDir('web1'), { host: 'web1', time: daysAgo(days) })).name);
     const pulled = await archiver.run(['pull', '--no-prune']);
