@@ -66,7 +66,7 @@ function check(file: string): SqliteFacts {
     }
   } catch (error) {
     // collations and functions that only the application has
-    if (errcodeOf(error) !== SQLITE_ERROR) throw error;
+    if (((errcodeOf(error) ?? 0) & 0xff) !== SQLITE_ERROR) throw error;
     unchecked = (error as Error).message;
   }
   const counts: [string, number][] = [];
