@@ -3,7 +3,8 @@
 import type { Writable } from 'node:stream';
 import { cannot, type GarnerError } from '../lib/errors.ts';
 import { type Command, describeExit, type Ended, feed, startPipeline } from '../lib/process.ts';
-import type { Engine, SnapshotQuery } from './toolkit/engine.ts';
+import { escapeControls } from '../lib/text.ts';
+import type { DumpFacts, Engine, SnapshotQuery } from './toolkit/engine.ts';
 import { startChecker } from './toolkit/postgres-checker.ts';
 import {
   ask,
@@ -72,6 +73,15 @@ async function answer(
       onFailure(error);
     }
   }
+}
+
+/** What pg_dump left out, though it exited with 0: subscriptions without a superuser, for one. */
+function warningsOf({ stderr }: Ended): DumpFacts['warnings'] {
+  const said = stderr.matchAll(/^pg_dump: warning: (.*)$/gm);
+  return [...said].map(([, message = '']) => ({
+    code: 'dump-warning',
+    message: `pg_dump: ${escapeControls(message)}`,
+  }));
 }
 
 const engine: Engine<PostgresConnection> = {
@@ -187,7 +197,7 @@ const engine: Engine<PostgresConnection> = {
         tables: counts,
         roles,
         uncompressedSizeBytes: sizeBytes,
-        warnings: [],
+        warnings: warningsOf(ended),
       };
     });
   },

@@ -55,13 +55,13 @@ export const OCCUPIED = `SELECT jsonb_build_object(
 
 /** Drops all that is in a database in one transaction, and makes the schema public as the server makes it. */
 export const EMPTY = `DO $$ DECLARE x text; BEGIN
-  FOR x IN SELECT format('DROP EVENT TRIGGER %I', evtname) FROM pg_event_trigger t WHERE ${notOfExtension('pg_event_trigger', 't')}
+  FOREACH x IN ARRAY ARRAY(SELECT format('DROP EVENT TRIGGER %I', evtname) FROM pg_event_trigger t WHERE ${notOfExtension('pg_event_trigger', 't')}
     UNION ALL SELECT format('DROP PUBLICATION %I', pubname) FROM pg_publication
     UNION ALL SELECT c FROM pg_subscription JOIN pg_database d ON d.oid = subdbid, unnest(ARRAY[
         'ALTER SUBSCRIPTION %I DISABLE', 'ALTER SUBSCRIPTION %I SET (slot_name = NONE)', 'DROP SUBSCRIPTION %I'])
       AS command, format(command, subname) AS c WHERE datname = current_database()
     UNION ALL SELECT format('DROP CAST (%s AS %s)', format_type(castsource, NULL), format_type(casttarget, NULL))
-      FROM pg_cast c WHERE oid >= 16384 AND ${notOfExtension('pg_cast', 'c')}
+      FROM pg_cast c WHERE oid >= 16384 AND castsource < 16384 AND casttarget < 16384 AND ${notOfExtension('pg_cast', 'c')}
     UNION ALL SELECT format('DROP FOREIGN DATA WRAPPER %I CASCADE', fdwname)
       FROM pg_foreign_data_wrapper w WHERE ${notOfExtension('pg_foreign_data_wrapper', 'w')}
     UNION ALL SELECT format('DROP SERVER IF EXISTS %I CASCADE', srvname)
@@ -73,12 +73,12 @@ export const EMPTY = `DO $$ DECLARE x text; BEGIN
     UNION ALL SELECT format('ALTER DEFAULT PRIVILEGES FOR ROLE %I %s ALL ON %s %s %s', rolname, verb, kind, word, CASE grantee
         WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END)
       FROM pg_default_acl JOIN pg_roles r ON r.oid = defaclrole JOIN (VALUES ('r', 'TABLES'), ('S', 'SEQUENCES'),
-        ('f', 'FUNCTIONS'), ('T', 'TYPES'), ('n', 'SCHEMAS')) AS kinds(letter, kind) ON letter = defaclobjtype::text,
+        ('f', 'FUNCTIONS'), ('T', 'TYPES'), ('n', 'SCHEMAS'), ('L', 'LARGE OBJECTS')) AS kinds(letter, kind) ON letter = defaclobjtype::text,
         LATERAL (SELECT 'REVOKE', 'FROM', a.grantee FROM aclexplode(defaclacl) a
           UNION SELECT 'GRANT', 'TO', a.grantee
           FROM aclexplode(acldefault(CASE defaclobjtype WHEN 'S' THEN 's' ELSE defaclobjtype END, defaclrole)) a
           ORDER BY 1 DESC) AS changes(verb, word, grantee)
-      WHERE defaclnamespace = 0
+      WHERE defaclnamespace = 0)
   LOOP EXECUTE x; END LOOP;
   PERFORM lo_unlink(oid) FROM pg_largeobject_metadata;
   CREATE SCHEMA public;

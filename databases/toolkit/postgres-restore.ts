@@ -52,11 +52,8 @@ export async function restoreDump(
       signal.throwIfAborted();
       if (error instanceof GarnerError && error.code !== 'program-failed') throw error;
       const cause = stderr === '' ? error : errorOf({ command: client, code: 1, signal: null, stderr });
-      const locks = /max_locks_per_transaction/.test(stderr)
-        ? '`--jobs 2` does not restore in one transaction and needs few locks; or raise max_locks_per_transaction of the server; '
-        : '';
       throw cannot('database-restore', 'restore database', describeConnection(connection), cause, {
-        hint: `${locks}${before ?? 'nothing of it was kept: the database is as before'}`,
+        hint: `${remedyOf(stderr)}${before ?? 'nothing of it was kept: the database is as before'}`,
       });
     }
   } else {
@@ -68,6 +65,14 @@ export async function restoreDump(
     }
   }
   return old;
+}
+
+/** @returns what to do about an error, as the beginning of a hint */
+function remedyOf(stderr: string): string {
+  if (/max_locks_per_transaction/.test(stderr))
+    return 'use --jobs 2, which is not one transaction, or raise max_locks_per_transaction of the server; ';
+  if (/set default_tablespace/.test(stderr)) return 'create the tablespace, roles.sql tells which; ';
+  return '';
 }
 
 function clientOf(access: ClientAccess, args: string[], onStderrLine?: (line: string) => void): Command {
