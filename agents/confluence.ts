@@ -1,0 +1,194 @@
+// Confluence (MySQL, MariaDB, PostgreSQL): its database, its home with the attachments, and a cluster's shared home. What
+// it makes anew is left out: the search index, caches of plugins, thumbnails.
+import { join, relative } from 'node:path';
+import { cannot } from '../lib/errors.ts';
+import { path, text } from '../lib/settings.ts';
+import { shellWord } from '../lib/text.ts';
+import {
+  type AtlassianConfiguration,
+  databaseOfConfiguration,
+  readAtlassianConfiguration,
+} from './toolkit/atlassian.ts';
+import { attachmentFiles } from './toolkit/confluence-attachments.ts';
+import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
+import { jarVersion } from './toolkit/jars.ts';
+import { parseJavaProperties } from './toolkit/java-properties.ts';
+import type { JdbcDatabase } from './toolkit/jdbc.ts';
+import { memberName } from './toolkit/sources.ts';
+
+const DEFAULT_HOME = '/var/atlassian/application-data/confluence';
+
+const SETTINGS = {
+  CONFLUENCE_HOME_DIR: {
+    parse: path,
+    describe: `Confluence's home, with confluence.cfg.xml; unset: as the installation says, else \`${DEFAULT_HOME}\``,
+  },
+  CONFLUENCE_INSTALL_DIR: {
+    parse: path,
+    default: '/opt/atlassian/confluence',
+    describe: 'where Confluence is installed: its version, where its home is',
+  },
+  CONFLUENCE_SCHEMA_NAME: {
+    parse: text,
+    describe:
+      "the MySQL database, reached with the client's own option files (`~/.my.cnf`); unset: what confluence.cfg.xml names",
+  },
+  CONFLUENCE_VERSION_NAME: {
+    parse: text,
+    describe: 'the version, where the installation does not tell it',
+  },
+} as const;
+
+type Context = AgentContext<typeof SETTINGS>;
+
+/** What Confluence makes anew; the same names below the home and below a cluster's shared home. */
+const LEFT_OUT = [
+  ...['index', 'index-snapshots', 'journal', 'bundled-plugins', 'plugins-cache', 'plugins-osgi-cache'],
+  ...['plugins-temp', 'temp', 'webresource-temp', 'thumbnails', 'viewfile', 'imgEffects', 'logs', 'restore'],
+  ...['backups', 'analytics-logs', 'lock', '.lock', '*.pid'],
+];
+const EXCLUDES = [...LEFT_OUT, ...LEFT_OUT.map((name) => `shared-home/${name}`)];
+
+function homeOf({ settings, view }: Context): string {
+  if (settings.CONFLUENCE_HOME_DIR !== undefined) return settings.CONFLUENCE_HOME_DIR;
+  const pointer = join(
+    settings.CONFLUENCE_INSTALL_DIR,
+    'confluence/WEB-INF/classes/confluence-init.properties',
+  );
+  const named = view.exists(pointer)
+    ? parseJavaProperties(view.readText(pointer)).get('confluence.home')?.trim()
+    : undefined;
+  return named || DEFAULT_HOME;
+}
+
+const readConfiguration = (context: Context): AtlassianConfiguration =>
+  readAtlassianConfiguration(context.view, join(homeOf(context), 'confluence.cfg.xml'));
+
+/** The database of the configuration. */
+const configuredDatabase = (context: Context): JdbcDatabase =>
+  databaseOfConfiguration(
+    readConfiguration(context),
+    context.view,
+    join(context.settings.CONFLUENCE_INSTALL_DIR, 'conf/server.xml'),
+  );
+
+interface Places {
+  home: string;
+  /** A cluster's shared home, where it isn't below the home. */
+  shared: string | undefined;
+  attachments: string;
+}
+
+const isBelow = (path: string, root: string): boolean => `${path}/`.startsWith(`${root}/`);
+
+/** Where the files are, without links. */
+function placesOf(context: Context): Places {
+  const { view } = context;
+  const home = view.resolve(homeOf(context));
+  const { properties, file } = readConfiguration(context);
+  const sharedHome = properties.get('confluence.cluster.home')?.trim();
+  const expand = (value: string, confluenceHome: string): string => {
+    const known: Record<string, string> = {
+      confluenceHome,
+      localHome: home,
+      sharedHome: sharedHome || join(home, 'shared-home'),
+    };
+    const expanded = value.trim().replace(/\$\{(\w+)\}/g, (whole, name: string) => known[name] ?? whole);
+    if (expanded.startsWith('/') && !expanded.includes('${')) return expanded;
+    throw cannot(
+      'application-configuration',
+      'find the directory',
+      value,
+      `${file} does not say where it is`,
+    );
+  };
+  const shared = sharedHome ? view.resolve(expand(sharedHome, home)) : undefined;
+  const attachmentsIn = (confluenceHome: string): string => {
+    const written = properties.get('attachments.dir')?.trim();
+    return view.resolve(written ? expand(written, confluenceHome) : join(confluenceHome, 'attachments'));
+  };
+  // a cluster's attachments are in the shared home; where nothing is there, it has not been moved
+  const inShared = shared === undefined ? undefined : attachmentsIn(shared);
+  const attachments = inShared !== undefined && view.exists(inShared) ? inShared : attachmentsIn(home);
+  return { home, shared: shared !== undefined && isBelow(shared, home) ? undefined : shared, attachments };
+}
+
+export default defineAgent({
+  application: 'confluence',
+  title: 'Confluence',
+  settings: SETTINGS,
+
+  version({ settings, view }) {
+    const webInf = join(settings.CONFLUENCE_INSTALL_DIR, 'confluence/WEB-INF');
+    const pom = join(
+      settings.CONFLUENCE_INSTALL_DIR,
+      'confluence/META-INF/maven/com.atlassian.confluence/confluence-webapp/pom.properties',
+    );
+    const version =
+      (view.exists(pom) && parseJavaProperties(view.readText(pom)).get('version')) ||
+      jarVersion(join(webInf, 'lib'), 'confluence') ||
+      settings.CONFLUENCE_VERSION_NAME;
+    if (version) return version;
+    throw cannot(
+      'application-configuration',
+      'find the version in',
+      settings.CONFLUENCE_INSTALL_DIR,
+      'neither pom.properties nor a jar names it',
+      { hint: 'set CONFLUENCE_INSTALL_DIR, or CONFLUENCE_VERSION_NAME' },
+    );
+  },
+
+  databases(context) {
+    const database = context.settings.CONFLUENCE_SCHEMA_NAME;
+    if (database === undefined) return [configuredDatabase(context).source];
+    return [{ name: memberName(database), engine: 'mysql', connection: { database } }];
+  },
+
+  trees(context) {
+    const { home, shared, attachments } = placesOf(context);
+    const trees: TreeSource[] = [{ name: 'home', root: home, excludes: EXCLUDES }];
+    if (shared !== undefined) trees.push({ name: 'shared', root: shared, excludes: LEFT_OUT });
+    if (!trees.some(({ root }) => isBelow(attachments, root))) {
+      trees.push({ name: 'attachments', root: attachments });
+    }
+    return trees;
+  },
+
+  crossChecks(context, databases) {
+    const [database] = databases;
+    if (database === undefined) return [];
+    const { home, shared, attachments } = placesOf(context);
+    const trees = { home, shared, attachments };
+    const [tree = 'home', root = home] =
+      Object.entries(trees).find(([, root]) => root !== undefined && isBelow(attachments, root)) ?? [];
+    const overridden = context.settings.GARNER_DATABASE_URL !== undefined;
+    const schema =
+      database.engine === 'postgres' && !overridden ? configuredDatabase(context).schema : undefined;
+    return [
+      {
+        database: database.name,
+        tree,
+        ...attachmentFiles(
+          database.engine,
+          schema ?? 'public',
+          relative(root, attachments),
+          context.view.exists(join(attachments, 'v4')),
+        ),
+      },
+    ];
+  },
+
+  nextSteps(context) {
+    const home = homeOf(context);
+    const install = context.settings.CONFLUENCE_INSTALL_DIR;
+    const places = [home, placesOf(context).shared].filter((place) => place !== undefined).map(shellWord);
+    const caches = LEFT_OUT.slice(0, LEFT_OUT.indexOf('thumbnails')).join(',');
+    return [
+      `grep -F hibernate.connection.url ${shellWord(join(home, 'confluence.cfg.xml'))}   # is it the database that was restored?`,
+      ...places.map((place) => `rm -rf ${place}/{${caches}}   # made anew at the start`),
+      `chown -R confluence: ${places.join(' ')}`,
+      shellWord(join(install, 'bin/start-confluence.sh')),
+      '# then, in the browser: General Configuration > Content Indexing > Rebuild',
+    ];
+  },
+});

@@ -1,0 +1,107 @@
+// What Atlassian's applications have in common: `<application>.cfg.xml` with its properties, passwords that may be
+// encrypted, and data sources of Tomcat.
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { cannot } from '../../lib/errors.ts';
+import { info } from '../../lib/log.ts';
+import type { HostView } from './host-view.ts';
+import { databaseFromJdbc, type JdbcDatabase } from './jdbc.ts';
+import { notLiteral } from './sources.ts';
+import { allElements, parseXml, type XmlElement } from './xml.ts';
+
+export interface AtlassianConfiguration {
+  file: string;
+  /** `complete` once the application is set up. */
+  setupStep: string | undefined;
+  /** Which build the data belongs to. */
+  buildNumber: string | undefined;
+  properties: ReadonlyMap<string, string>;
+}
+
+/** @throws application-configuration where the file can't be read, or is none of theirs */
+export function readAtlassianConfiguration(view: HostView, file: string): AtlassianConfiguration {
+  const root = parseXml(view.readText(file), file);
+  const child = (name: string): XmlElement | undefined => root.children.find((one) => one.name === name);
+  const properties = child('properties');
+  if (properties === undefined) {
+    throw cannot('application-configuration', 'read configuration', file, 'it has no <properties>');
+  }
+  return {
+    file,
+    setupStep: child('setupStep')?.text.trim() || undefined,
+    buildNumber: child('buildNumber')?.text.trim() || undefined,
+    properties: new Map(properties.children.map(({ attributes, text }) => [attributes.name ?? '', text])),
+  };
+}
+
+/** The ciphers that only encode, before and after they were renamed. */
+const BASE64 = /\.base64\.Base64(Cipher|SecretStore)$/;
+/** What stands in place of a password that is kept elsewhere. */
+const SECURED = '{ATL_SECURED}';
+
+/**
+ * @param cipher the class that the application decrypts it with, where there is one
+ * @returns the password in the clear; undefined where only the application can decrypt it
+ */
+function decryptPassword(password: string, cipher: string | undefined): string | undefined {
+  if (password === SECURED) return undefined;
+  if (cipher === undefined) return password;
+  if (!BASE64.test(cipher)) return undefined;
+  return /^[A-Za-z0-9+/]+={0,2}$/.test(password) ? Buffer.from(password, 'base64').toString() : undefined;
+}
+
+/**
+ * @param serverXml Tomcat's, which has the credentials of data sources
+ * @returns the database that the configuration names
+ * @throws application-configuration where it isn't set up, or with the hint to set GARNER_DATABASE_URL
+ */
+export function databaseOfConfiguration(
+  { file, setupStep, properties }: AtlassianConfiguration,
+  view: HostView,
+  serverXml: string,
+): JdbcDatabase {
+  if (setupStep !== undefined && setupStep !== 'complete') {
+    throw cannot(
+      'application-configuration',
+      'back up',
+      file,
+      `the application is not set up: its setup stands at "${setupStep}"`,
+      { hint: 'finish its setup in the browser first' },
+    );
+  }
+  const dataSource = properties.get('hibernate.connection.datasource')?.trim();
+  if (dataSource) return dataSourceOf(dataSource, view, serverXml);
+  const url = properties.get('hibernate.connection.url')?.trim();
+  if (!url) throw notLiteral(file, 'the database', 'there is no hibernate.connection.url');
+  const user = properties.get('hibernate.connection.username') || undefined;
+  const written = properties.get('hibernate.connection.password') ?? '';
+  const [, cipher] = [...properties].find(([name]) => /decrypter|cipher/i.test(name)) ?? [];
+  const password = decryptPassword(written, cipher?.trim() || undefined);
+  if (password !== undefined) return databaseFromJdbc({ url, user, password: password || undefined, file });
+  const database = databaseFromJdbc({ url, user, password: undefined, file });
+  const optionFile = join(homedir(), '.my.cnf');
+  if (database.source.engine !== 'mysql' || !existsSync(optionFile)) {
+    throw notLiteral(file, 'the password', 'it is encrypted');
+  }
+  info(`the password in ${file} is encrypted: the credentials of ${optionFile} are used`);
+  const connection = { ...(database.source.connection as object), user: undefined, password: undefined };
+  return { ...database, source: { ...database.source, connection } };
+}
+
+/** @param name `java:comp/env/jdbc/confluence`: a <Resource name="jdbc/confluence" …> of Tomcat */
+function dataSourceOf(name: string, view: HostView, serverXml: string): JdbcDatabase {
+  const wanted = name.replace(/^java:comp\/env\//, '');
+  if (!view.exists(serverXml)) {
+    throw notLiteral(serverXml, `the data source ${wanted}`, 'there is no such file');
+  }
+  const resources = allElements(parseXml(view.readText(serverXml), serverXml));
+  const { attributes } =
+    resources.find((one) => one.name === 'Resource' && one.attributes.name === wanted) ?? {};
+  if (attributes?.url === undefined) throw notLiteral(serverXml, `the data source ${wanted}`);
+  const { url, username: user, password } = attributes;
+  if ([url, user, password].some((value) => value?.includes('${'))) {
+    throw notLiteral(serverXml, `the data source ${wanted}`, 'it has placeholders');
+  }
+  return databaseFromJdbc({ url, user, password, file: serverXml });
+}

@@ -1,0 +1,37 @@
+// Reads Java's properties files as Java does: escapes, continued lines, three kinds of separators, the last value wins.
+
+const ESCAPES: Record<string, string> = { t: '\t', n: '\n', r: '\r', f: '\f' };
+
+/** One line that ends in an odd number of backslashes goes on in the next, without that one's indentation. */
+function* logicalLines(source: string): Generator<string> {
+  let begun: string | undefined;
+  for (const natural of source.split(/\r\n|\r|\n/)) {
+    const line = natural.replace(/^[ \t\f]+/, '');
+    if (begun === undefined && (line === '' || /^[#!]/.test(line))) continue;
+    const whole: string = (begun ?? '') + line;
+    const goesOn = (/\\*$/.exec(whole)?.[0].length ?? 0) % 2 === 1;
+    begun = goesOn ? whole.slice(0, -1) : undefined;
+    if (!goesOn) yield whole;
+  }
+  if (begun !== undefined) yield begun;
+}
+
+function unescaped(text: string): string {
+  return text.replace(/\\(?:u([0-9A-Fa-f]{4})|(.))/gs, (_, code: string | undefined, char: string) =>
+    code === undefined ? (ESCAPES[char] ?? char) : String.fromCharCode(Number.parseInt(code, 16)),
+  );
+}
+
+/**
+ * @param source the file's text
+ * @returns the values by key
+ */
+export function parseJavaProperties(source: string): Map<string, string> {
+  const values = new Map<string, string>();
+  for (const line of logicalLines(source.replace(/^\uFEFF/, ''))) {
+    // the key ends at the first separator that is not escaped
+    const [whole, key = ''] = /^((?:\\.|[^\\=: \t\f])*)[ \t\f]*[=:]?[ \t\f]*/s.exec(line) ?? [''];
+    values.set(unescaped(key), unescaped(line.slice(whole.length)));
+  }
+  return values;
+}
