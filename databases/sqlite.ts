@@ -23,6 +23,7 @@ import type { DumpFacts, Engine } from './toolkit/engine.ts';
 import { checkDatabase, copyDatabase, sqliteError } from './toolkit/sqlite-client.ts';
 import { COMPANIONS, tableNames } from './toolkit/sqlite-file.ts';
 import type { SqliteFacts } from './toolkit/sqlite-program.ts';
+import { answerQueries } from './toolkit/sqlite-queries.ts';
 
 export interface SqliteConnection {
   /** The database file. */
@@ -100,13 +101,14 @@ const engine: Engine<SqliteConnection> = {
     }
   },
 
-  async dump({ file }, { encode, signal, scratchPath }) {
+  async dump({ file }, { encode, signal, scratchPath, queries }) {
     checkThere(file);
     const copy = scratchPath('copy.sqlite');
     try {
       closeSync(createFile(copy)); // SQLite would make it readable by others under a lax umask
       const facts = await copyDatabase(file, copy, signal);
       const warnings = judge(facts, file);
+      await answerQueries(copy, queries, signal);
       const fd = openSync(copy, 'r');
       try {
         await encode([], fd).ended;
