@@ -1,13 +1,13 @@
-// MediaWiki: the wiki's database (MariaDB, MySQL or SQLite), uploaded files, LocalSettings.php, extensions and skins.
+// MediaWiki: the wiki's database (MariaDB, MySQL, PostgreSQL or SQLite), uploaded files, LocalSettings.php, extensions and skins.
 import { lstatSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import type { DatabaseSource } from '../databases/toolkit/engine.ts';
 import { cannot } from '../lib/errors.ts';
 import { path } from '../lib/settings.ts';
 import { shellWord } from '../lib/text.ts';
 import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
-import { NOT_LITERAL, type PhpValue, readPhpVariables } from './toolkit/php.ts';
-import { memberName, notLiteral } from './toolkit/sources.ts';
+import { wikiDatabases } from './toolkit/mediawiki-databases.ts';
+import { type UploadDirectories, uploadChecks, uploadTrees } from './toolkit/mediawiki-uploads.ts';
+import { NOT_LITERAL, type PhpSettings, readPhpSettings } from './toolkit/php.ts';
 
 const SETTINGS = {
   MEDIAWIKI_DIR: {
@@ -21,79 +21,15 @@ type Context = AgentContext<typeof SETTINGS>;
 
 const settingsFile = ({ settings }: Context): string => join(settings.MEDIAWIKI_DIR, 'LocalSettings.php');
 
-function readVariables(context: Context): (name: string) => PhpValue | undefined {
-  const file = settingsFile(context);
-  const known = { IP: context.settings.MEDIAWIKI_DIR };
-  const variables = readPhpVariables(context.view.readText(file), file, known);
-  return (name) => variables.get(name);
-}
+const readSettings = (context: Context): PhpSettings =>
+  readPhpSettings(context.view, settingsFile(context), { IP: context.settings.MEDIAWIKI_DIR });
 
-/** @returns a literal value as text, or undefined where the variable isn't set */
-function literal(
-  context: Context,
-  variable: (name: string) => PhpValue | undefined,
-  name: string,
-): string | undefined {
-  const value = variable(name);
-  if (value === NOT_LITERAL) throw notLiteral(settingsFile(context), `$${name}`);
-  return value === undefined || value === null || value === '' ? undefined : String(value);
-}
-
-/** The tables of the installed MediaWiki, from the file that it creates them by. */
-function expectedTables({ settings, view }: Context, prefix: string): string[] {
-  const file = join(settings.MEDIAWIKI_DIR, 'maintenance/tables-generated.sql');
-  if (!view.exists(file)) return [];
-  return [...view.readText(file).matchAll(/^CREATE TABLE \/\*_\*\/(\w+)/gm)].map(
-    ([, name]) => `${prefix}${name}`,
-  );
-}
-
-function mysqlSource(context: Context, variable: (name: string) => PhpValue | undefined): DatabaseSource {
-  const value = (name: string): string | undefined => literal(context, variable, name);
-  // what isn't set here is set in a file that this one includes
-  const unset = ['wgDBname', 'wgDBuser', 'wgDBpassword'].find((name) => variable(name) === undefined);
-  if (unset !== undefined) throw notLiteral(settingsFile(context), `$${unset}`);
-  const database = value('wgDBname') ?? 'my_wiki';
-  const server = value('wgDBserver') ?? 'localhost';
-  // h, h:3307, h:/path.sock, [::1]:3306, ::1
-  const [, host, rest] = /^(\[[^\]]*\]|[^:]*)(?::([^:]*))?$/.exec(server) ?? [undefined, server, undefined];
-  const isSocket = rest?.startsWith('/');
-  const port = value('wgDBport') ?? (isSocket ? undefined : rest);
-  if (port !== undefined && !/^\d{1,5}$/.test(port)) throw notLiteral(settingsFile(context), 'a port number');
-  const prefix = value('wgDBprefix') ?? '';
+function uploadDirectories({ settings, view }: Context, php: PhpSettings): UploadDirectories {
+  const deleted = php.value('wgDeletedDirectory');
   return {
-    name: memberName(database),
-    engine: 'mysql',
-    connection: {
-      host: host?.replace(/^\[(.*)\]$/, '$1') || undefined,
-      port: port === undefined ? undefined : Number(port),
-      socket: isSocket ? rest : undefined,
-      user: value('wgDBuser'),
-      password: value('wgDBpassword'),
-      database,
-    },
-    expectedTables: expectedTables(context, prefix),
-    // a MyISAM table that maintenance/rebuildtextindex.php makes anew from the pages
-    derivedTables: [`${prefix}searchindex`],
+    uploads: view.resolve(php.literal('wgUploadDirectory') ?? join(settings.MEDIAWIKI_DIR, 'images')),
+    deleted: deleted && deleted !== NOT_LITERAL ? view.resolve(String(deleted)) : undefined,
   };
-}
-
-function sqliteSources(context: Context, variable: (name: string) => PhpValue | undefined): DatabaseSource[] {
-  const directory =
-    literal(context, variable, 'wgSQLiteDataDir') ?? join(dirname(context.settings.MEDIAWIKI_DIR), 'data');
-  const name = literal(context, variable, 'wgDBname') ?? 'my_wiki';
-  // the job queue has a file of its own; the caches beside it (`_l10n_cache`, `wikicache`) are made anew
-  const queue = `${name}_jobqueue`;
-  const file = (database: string): string => join(directory, `${database}.sqlite`);
-  return [
-    { name: memberName(name), engine: 'sqlite', connection: { file: file(name) } },
-    {
-      name: memberName(queue),
-      engine: 'sqlite',
-      connection: { file: file(queue) },
-      absent: !context.view.exists(file(queue)),
-    },
-  ];
 }
 
 /** A part of the site that is a link is kept as what it points to. */
@@ -135,31 +71,24 @@ export default defineAgent({
   },
 
   databases(context) {
-    const variable = readVariables(context);
-    if (variable('wgDBservers') !== undefined) throw notLiteral(settingsFile(context), '$wgDBservers');
-    const type = literal(context, variable, 'wgDBtype') ?? 'mysql';
-    if (type === 'mysql') return [mysqlSource(context, variable)];
-    if (type === 'sqlite') return sqliteSources(context, variable);
-    throw cannot(
-      'application-configuration',
-      'back up',
-      settingsFile(context),
-      `its database type "${type}" is not supported`,
-    );
+    const file = settingsFile(context);
+    return wikiDatabases(readSettings(context), file, context.settings.MEDIAWIKI_DIR, context.view);
   },
 
   trees(context) {
     const { settings, view } = context;
     const root = view.resolve(settings.MEDIAWIKI_DIR);
-    const chosen = literal(context, readVariables(context), 'wgUploadDirectory');
-    const uploads = chosen ?? join(root, 'images');
+    const php = readSettings(context);
     const trees = siteTrees(root, view);
     // one that is named, or a link that leads nowhere, is a disk that isn't mounted: that fails, and loudly
-    if (chosen === undefined && lstatSync(uploads, { throwIfNoEntry: false }) === undefined) return trees;
-    return [
-      { name: 'images', root: view.resolve(uploads), excludes: ['thumb', 'temp', 'lockdir'] },
-      ...trees,
-    ];
+    const isNamed = php.literal('wgUploadDirectory') !== undefined;
+    if (!isNamed && lstatSync(join(root, 'images'), { throwIfNoEntry: false }) === undefined) return trees;
+    return [...uploadTrees(uploadDirectories(context, php)), ...trees];
+  },
+
+  crossChecks(context, [database]) {
+    const php = readSettings(context);
+    return database === undefined ? [] : uploadChecks(php, database, uploadDirectories(context, php));
   },
 
   nextSteps: ({ settings }) => [

@@ -68,12 +68,15 @@ function noise(seed: string, sizeBytes: number): Buffer {
 }
 
 function addAttachments(first: number, count: number): void {
+  using db = new DatabaseSync(database);
+  const image = db.prepare('INSERT INTO image VALUES (?)');
   for (let number = first; number < first + count; number += 1) {
     const name = `Picture_${number}.png`;
     const hash = createHash('md5').update(name).digest('hex');
     const path = join(wiki, 'images', hash.slice(0, 1), hash.slice(0, 2), name);
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, noise(name, 50_000 + ((number * 7919) % 250_000)));
+    image.run(name);
   }
 }
 
@@ -83,6 +86,9 @@ function addPages(first: number, count: number): void {
     CREATE TABLE IF NOT EXISTS page (page_id INTEGER PRIMARY KEY, page_title TEXT NOT NULL UNIQUE, page_latest INTEGER);
     CREATE TABLE IF NOT EXISTS revision (rev_id INTEGER PRIMARY KEY, rev_page INTEGER, rev_comment TEXT, rev_sha1 BLOB);
     CREATE TABLE IF NOT EXISTS text (old_id INTEGER PRIMARY KEY, old_text BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS image (img_name BLOB PRIMARY KEY);
+    CREATE TABLE IF NOT EXISTS oldimage (oi_name BLOB, oi_archive_name BLOB, oi_sha1 BLOB, oi_deleted INTEGER);
+    CREATE TABLE IF NOT EXISTS filearchive (fa_storage_group BLOB, fa_storage_key BLOB);
     BEGIN`);
   const page = db.prepare('INSERT INTO page VALUES (?, ?, ?)');
   const revision = db.prepare('INSERT INTO revision VALUES (?, ?, ?, ?)');

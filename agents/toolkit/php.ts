@@ -3,6 +3,8 @@
 import { dirname } from 'node:path';
 import { Engine } from 'php-parser';
 import { cannot } from '../../lib/errors.ts';
+import type { HostView } from './host-view.ts';
+import { notLiteral } from './sources.ts';
 
 export const NOT_LITERAL = Symbol('not literal');
 export type PhpValue = string | number | boolean | null | typeof NOT_LITERAL;
@@ -107,7 +109,33 @@ function assignedNames(left: Node): string[] {
     );
   }
   const { what, offset } = left as { what?: Node; offset?: Node };
-  return what?.name === 'GLOBALS' && offset?.kind === 'string' ? [String(offset.value)] : [];
+  if (what?.name === 'GLOBALS' && offset?.kind === 'string') return [String(offset.value)];
+  return what === undefined ? [] : assignedNames(what);
+}
+
+/** The variables of an application's configuration file. */
+export interface PhpSettings {
+  /** @returns undefined where the file doesn't set it */
+  value(name: string): PhpValue | undefined;
+  /**
+   * @returns the value as text; undefined where it isn't set or empty
+   * @throws application-configuration where it is not written literally
+   */
+  literal(name: string): string | undefined;
+}
+
+/** Reads a configuration file, see {@link readPhpVariables}. */
+export function readPhpSettings(view: HostView, file: string, known?: Record<string, PhpValue>): PhpSettings {
+  const variables = readPhpVariables(view.readText(file), file, known);
+  const value = (name: string): PhpValue | undefined => variables.get(name);
+  return {
+    value,
+    literal(name) {
+      const found = value(name);
+      if (found === NOT_LITERAL) throw notLiteral(file, `$${name}`);
+      return found === undefined || found === null || found === '' ? undefined : String(found);
+    },
+  };
 }
 
 function join(left: PhpValue, right: PhpValue): PhpValue {

@@ -40,6 +40,20 @@ export function uniqueNames(names: readonly string[]): string[] {
   });
 }
 
+/**
+ * Reads where a MySQL server is, as PHP applications write it: `h`, `h:3307`, `h:/path.sock`, `[::1]:3306`, `::1`.
+ * @returns undefined where the port is none
+ */
+export function parseServer(
+  server: string,
+): { host: string | undefined; port: number | undefined; socket: string | undefined } | undefined {
+  const [, name, rest] = /^(\[[^\]]*\]|[^:]*)(?::([^:]*))?$/.exec(server) ?? [undefined, server, undefined];
+  const host = name?.replace(/^\[(.*)\]$/, '$1') || undefined;
+  if (rest?.startsWith('/')) return { host, port: undefined, socket: rest };
+  if (rest !== undefined && !/^\d{1,5}$/.test(rest)) return undefined;
+  return { host, port: rest === undefined ? undefined : Number(rest), socket: undefined };
+}
+
 /** An application's configuration that garner will not guess at. */
 export function notLiteral(file: string, what: string, cause?: unknown): GarnerError {
   const because = cause === undefined ? '' : ` (${causeText(cause)})`;

@@ -1,22 +1,30 @@
-// The mediawiki agent: the contract on SQLite and MariaDB, and configurations that mislead careless readers.
+// The mediawiki agent: the contract on SQLite, MariaDB and PostgreSQL, and configurations that mislead careless readers.
 import { chmodSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { agentContract } from '../contract/agent-contract.ts';
 import { type MariaDb, startMariadb } from '../helpers/mariadb.ts';
+import { startPostgres } from '../helpers/postgres.ts';
 import { type Bench, makeBench, snapshot } from '../helpers/run.ts';
 
 /** Every character that some quoting somewhere gives a meaning. */
 const PASSWORD = `p&amp;%40'"\\\\n$x\${y}#; =word`;
 const php = (text: string): string => `'${text.replace(/[\\']/g, '\\$&')}'`;
 
+/** Names of deleted files: 31 digits of their content. */
+const DELETED = 'phoiac9h4m842xq45sp7s6u21eteeq1';
+const HIDDEN = 'hid0000000000000000000000000001';
+
 /** Lays out what the agent reads of a wiki, without the wiki. */
 function layOut(directory: string, localSettings: string): void {
   for (const path of [
     'includes',
     'maintenance',
-    'images/a/ab',
+    'images/d/df',
+    'images/archive/d/df',
+    'images/deleted/p/h/o',
+    'images/deleted/h/i/d',
     'images/thumb/a',
     'images/temp',
     'extensions/X',
@@ -28,7 +36,12 @@ function layOut(directory: string, localSettings: string): void {
   const files = {
     'includes/Defines.php': "<?php\ndefine( 'MW_VERSION', '1.39.17' );\n",
     'maintenance/tables-generated.sql': 'CREATE TABLE /*_*/page (\n);\nCREATE TABLE /*_*/user (\n);\n',
-    'images/a/ab/Röd.png': 'a picture',
+    'images/d/df/Röd.png': 'a picture',
+    'images/archive/d/df/20260101000000!Röd.png': 'an older one',
+    [`images/deleted/p/h/o/${DELETED}.png`]: 'a deleted one',
+    [`images/deleted/h/i/d/${HIDDEN}.jpg`]: 'a hidden one',
+    'images/deleted/.htaccess': 'Deny from all',
+    'images/README': 'of the package',
     'images/thumb/a/small.png': 'made anew',
     'images/temp/half.png': 'half',
     'extensions/X/X.php': '<?php',
@@ -40,12 +53,24 @@ function layOut(directory: string, localSettings: string): void {
   chmodSync(join(directory, 'LocalSettings.php'), 0o640);
 }
 
-const TABLES =
-  "CREATE TABLE page(t VARCHAR(100)); INSERT INTO page VALUES ('Räksmörgås'), ('it''s'); CREATE TABLE user(n INT);";
+/** What the agent asks of a wiki's tables. @param text the type of names */
+const tables = (text: string): string => `
+  CREATE TABLE page(t VARCHAR(100)); INSERT INTO page VALUES ('Räksmörgås'), ('it''s');
+  CREATE TABLE image(img_name ${text}); INSERT INTO image VALUES ('Röd.png');
+  CREATE TABLE oldimage(oi_name ${text}, oi_archive_name ${text}, oi_sha1 ${text}, oi_deleted INT);
+  INSERT INTO oldimage VALUES ('Röd.png', '20260101000000!Röd.png', 'x', 0), ('Röd.png', '', 'y', 0),
+    ('Photo.JPEG', '20260102000000!Photo.JPEG', '${HIDDEN}', 1);
+  CREATE TABLE filearchive(fa_storage_group ${text}, fa_storage_key ${text});
+  INSERT INTO filearchive VALUES ('deleted', '${DELETED}.png'), ('deleted', '${DELETED}.png'), ('deleted', ''), (NULL, NULL);
+  CREATE TABLE "user"(n INT);`;
+/** The tables in SQL of MariaDB. */
+const TABLES = tables('VARBINARY(255)').replaceAll('"', '`');
 const TREES = ['images.tar', 'images.list', 'site.tar', 'site.list'];
 const EXCLUDED = ['-path', './thumb', '-prune', '-o', '-path', './temp', '-prune', '-o'];
 const wiki = (directory: string) => ({
-  places: ['images/a', 'extensions', 'skins', 'LocalSettings.php'].map((path) => join(directory, path)),
+  places: ['images/d', 'images/archive', 'images/deleted', 'extensions', 'skins', 'LocalSettings.php'].map(
+    (path) => join(directory, path),
+  ),
   version: /^1\.39\.17$/,
   treeFind: {
     images: [join(directory, 'images'), '.', ...EXCLUDED],
@@ -68,7 +93,7 @@ agentContract('mediawiki', 'on SQLite', async (base) => {
   layOut(directory, `<?php\n$wgDBtype = "sqlite";\n$wgDBname = "wiki";\n$wgSQLiteDataDir = "${data}";\n`);
   const sql = async (name: string, input: string) =>
     (await execa('sqlite3', [join(data, `${name}.sqlite`)], { input })).stdout;
-  await sql('wiki', TABLES);
+  await sql('wiki', tables('BLOB'));
   await sql('wiki_jobqueue', 'CREATE TABLE job(a); INSERT INTO job VALUES (1);');
   await sql('wiki_l10n_cache', 'CREATE TABLE l10n(a);');
   return {
@@ -110,6 +135,33 @@ agentContract('mediawiki', 'on MariaDB', async (base) => {
   };
 });
 
+agentContract('mediawiki', 'on PostgreSQL', async (base) => {
+  const server = await startPostgres();
+  const owner = ['wiki', 'wikiuser', PASSWORD] as const;
+  await server.createDatabase(...owner);
+  const schema = 'SET ROLE wikiuser; CREATE SCHEMA mediawiki; SET search_path = mediawiki;';
+  await server.query(`${schema}${tables('TEXT')}`, 'wiki');
+  const directory = join(base, 'wiki');
+  layOut(
+    directory,
+    `<?php\n$wgDBtype = 'postgres';\n$wgDBserver = '127.0.0.1';\n$wgDBport = '${server.port}';\n$wgDBssl = false;\n$wgDBname = 'wiki';\n$wgDBuser = 'wikiuser';\n$wgDBpassword = ${php(PASSWORD)};\n$wgDBmwschema = "mediawiki";\n`,
+  );
+  return {
+    ...wiki(directory),
+    settings: { MEDIAWIKI_DIR: directory },
+    members: ['wiki.dump', 'roles.sql', ...TREES],
+    dumpFileSuffix: 'dump',
+    secrets: [PASSWORD],
+    dumpDatabases: () => server.dump('wiki'),
+    async wipe() {
+      wipeFiles(directory);
+      await server.query('DROP DATABASE wiki');
+      await server.createDatabase(...owner);
+    },
+    remove: () => server.stop(),
+  };
+});
+
 describe('agent-mediawiki reads LocalSettings.php', () => {
   let server: MariaDb;
   let bench: Bench;
@@ -131,7 +183,7 @@ describe('agent-mediawiki reads LocalSettings.php', () => {
     })
       .map(([name, value]) => `$${name} = ${value};\n`)
       .join('');
-  const found = { exitCode: 0, stdout: expect.stringContaining('"tableCount":2') };
+  const found = { exitCode: 0, stdout: expect.stringContaining('"tableCount":5') };
 
   beforeAll(async () => {
     server = await startMariadb(['--bind-address=127.0.0.1,::1']);

@@ -46,7 +46,9 @@ async function makeWiki(): Promise<string> {
   );
   await execa('sqlite3', [
     join(home, 'data/wiki.sqlite'),
-    'CREATE TABLE page (t); INSERT INTO page VALUES (1)',
+    `CREATE TABLE page (t); INSERT INTO page VALUES (1); CREATE TABLE image (img_name);
+     CREATE TABLE oldimage (oi_name, oi_archive_name, oi_sha1, oi_deleted);
+     CREATE TABLE filearchive (fa_storage_group, fa_storage_key)`,
   ]);
   return wiki;
 }
@@ -60,7 +62,7 @@ it('says of files and databases that they would be replaced, before it asks for 
   });
   expect(exitCode).toBe(1);
   expect(stderr).toContain(`would replace ${home}/wiki/images, ${home}/wiki/LocalSettings.php, `);
-  expect(stderr).toContain(`, ${home}/data/wiki.sqlite (1 table)\n`);
+  expect(stderr).toContain(`, ${home}/data/wiki.sqlite (4 tables)\n`);
 });
 
 it('plans the restore of a wiki that is gone, its configuration too', async () => {
