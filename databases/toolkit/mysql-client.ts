@@ -18,6 +18,9 @@ export interface MysqlConnection {
   database: string;
 }
 
+/** The largest statement that clients take; the server has a limit of its own. */
+export const MAX_PACKET = '--max-allowed-packet=1073741824';
+
 /** @returns a value as option files read it: quoted, with the characters escaped that would end or change it */
 function quoteOption(value: string): string {
   return `"${value.replace(/[\\"]/g, '\\$&').replaceAll('\n', '\\n').replaceAll('\r', '\\r').replaceAll('\t', '\\t')}"`;
@@ -120,7 +123,7 @@ export async function query(
   signal: AbortSignal,
 ): Promise<string[][]> {
   using access = openAccess(connection);
-  const result = await capture(sqlClient(connection, access), { signal, input: sql });
+  const result = await capture(sqlClient(connection, access), { signal, input: sql, maxBytes: 256 << 20 });
   if (result.code !== 0) throw clientError(result, 'reach database', connection);
   return result.stdout
     .split('\n')

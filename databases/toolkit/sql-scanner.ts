@@ -1,5 +1,5 @@
 // Reads a SQL dump as it passes by and tells what is in it: which tables it creates, how many rows it inserts into
-// each, and whether it ends as the client ends a whole dump. Made for mysqldump's and mariadb-dump's output: statements
+// each, which views, routines, triggers and events, and whether it ends as the client ends a whole dump. Made for mysqldump's and mariadb-dump's output: statements
 // begin at the start of a line, strings are in single quotes with backslash or doubled quotes, routines stand between
 // DELIMITER lines. Memory is that of one statement's head.
 
@@ -10,11 +10,17 @@ const CLOSE = 41;
 const SEMICOLON = 59;
 const BACKSLASH = 92;
 const BACKTICK = 96;
+const SLASH = 47;
 
 /** The head of an INSERT with a list of 4096 columns of 64 characters stays below this. */
 const MAX_HEAD_BYTES = 1 << 20;
 const TAIL_BYTES = 1024;
 const TRAILER = '-- Dump completed';
+
+/** An object besides tables, in quotes of either sql_mode; a trigger stands as its author wrote it. */
+const OBJECT =
+  /^(?:CREATE |\/\*!\d+ CREATE\*\/ ).*?\b(TRIGGER|EVENT|PROCEDURE|FUNCTION|PACKAGE BODY|PACKAGE|SEQUENCE)\b(?: IF NOT EXISTS)?(?: ([`"])((?:(?!\2).|\2\2)+)\2)?/;
+const VIEW = /^\/\*!50001 VIEW (`)((?:[^`]|``)+)`/;
 
 type State = 'line' | 'skip' | 'head' | 'rows' | 'string';
 
@@ -22,13 +28,18 @@ export interface SqlScanner {
   scan(chunk: Buffer): void;
   /** Tables that the dump creates, with the rows it inserts into each. */
   readonly tables: Map<string, number>;
+  /** By kind, as `view` or `package body`; a trigger's name is empty where it is not in quotes. */
+  readonly objects: Map<string, string[]>;
   readonly sizeBytes: number;
+  /** The longest statement that inserts rows: a server has to take it as one packet. */
+  readonly longestInsertBytes: number;
   /** @returns whether the last kilobyte has the trailer that clients write last */
   hasTrailer(): boolean;
 }
 
 export function scanSqlDump(): SqlScanner {
   const tables = new Map<string, number>();
+  const objects = new Map<string, string[]>();
   let state: State = 'line';
   let head: number[] = [];
   let inBackticks = false;
@@ -38,12 +49,21 @@ export function scanSqlDump(): SqlScanner {
   let depth = 0;
   let escaped = false;
   let sizeBytes = 0;
+  let chunkStart = 0;
+  let insertStart = 0;
+  let longestInsertBytes = 0;
   let tail = Buffer.alloc(0);
 
   /** Looks at a whole line that is no INSERT. */
   function readLine(line: string): void {
     if (line.startsWith('DELIMITER ')) inRoutine = line.trim() !== 'DELIMITER ;';
-    else if (!inRoutine && line.startsWith('CREATE TABLE ')) {
+    const view = VIEW.exec(line);
+    const [, kind, quote = '', name = ''] =
+      view === null ? (OBJECT.exec(line) ?? []) : ['', 'VIEW', ...view.slice(1)];
+    if (kind !== undefined) {
+      const names = objects.get(kind.toLowerCase()) ?? [];
+      objects.set(kind.toLowerCase(), [...names, name.replaceAll(quote + quote, quote)]);
+    } else if (!inRoutine && line.startsWith('CREATE TABLE ')) {
       const name = quotedName(line);
       if (name !== undefined && !tables.has(name)) tables.set(name, 0);
     }
@@ -58,13 +78,15 @@ export function scanSqlDump(): SqlScanner {
         state = 'line';
         return i + 1;
       }
-      if (byte === BACKTICK) inBackticks = !inBackticks;
+      // a name may have a line break; what routines and views are made of may have an odd backtick
+      if (byte === BACKTICK) inBackticks = !inBackticks && !inRoutine && mayNameTable(head);
       if (head.length < MAX_HEAD_BYTES) head.push(byte);
       // ` VALUES` outside a name: rows follow
       if (byte === 83 && !inBackticks && !inRoutine && endsWithValues(head)) {
         const text = Buffer.from(head).toString('utf8');
         const name = /^(INSERT|REPLACE)\s/.test(text) ? quotedName(text) : undefined;
         if (name !== undefined) {
+          insertStart = chunkStart + i - head.length;
           table = name;
           rows = 0;
           depth = 0;
@@ -89,6 +111,7 @@ export function scanSqlDump(): SqlScanner {
       } else if (byte === CLOSE) depth -= 1;
       else if (byte === SEMICOLON && depth === 0) {
         tables.set(table, (tables.get(table) ?? 0) + rows);
+        longestInsertBytes = Math.max(longestInsertBytes, chunkStart + i - insertStart);
         state = 'skip';
         return i + 1;
       }
@@ -118,10 +141,15 @@ export function scanSqlDump(): SqlScanner {
 
   return {
     tables,
+    objects,
+    get longestInsertBytes() {
+      return longestInsertBytes;
+    },
     get sizeBytes() {
       return sizeBytes;
     },
     scan(chunk) {
+      chunkStart = sizeBytes;
       sizeBytes += chunk.length;
       tail =
         chunk.length >= TAIL_BYTES
@@ -132,8 +160,8 @@ export function scanSqlDump(): SqlScanner {
         switch (state) {
           case 'line': {
             const byte = chunk[i] as number;
-            // C(REATE), D(ELIMITER), I(NSERT), R(EPLACE): nothing else matters
-            const matters = byte === 67 || byte === 68 || byte === 73 || byte === 82;
+            // C(REATE), D(ELIMITER), I(NSERT), R(EPLACE), /*! CREATE*/: nothing else matters
+            const matters = byte === 67 || byte === 68 || byte === 73 || byte === 82 || byte === SLASH;
             head = [];
             inBackticks = false;
             state = matters ? 'head' : 'skip';
@@ -169,6 +197,13 @@ function endsWithValues(head: readonly number[]): boolean {
   if (start < 0) return false;
   for (let i = 0; i < word.length; i++) if (head[start + i] !== word.charCodeAt(i)) return false;
   return true;
+}
+
+const ALTER = '/*!40000 ALTER TABLE ';
+
+/** @returns whether names in this line are to be followed over its end */
+function mayNameTable(head: readonly number[]): boolean {
+  return head[0] !== SLASH || String.fromCharCode(...head.slice(0, ALTER.length)) === ALTER;
 }
 
 /** @returns the first name in backticks, with doubled backticks made single */

@@ -50,6 +50,29 @@ const runWith = (dump: string, env: Record<string, string> = {}): Promise<Ran> =
     env: { PATH: fakeClients(bench.directory, { 'mariadb-dump': `${HELP}\n${dump}` }), ...env },
   });
 
+it('F01 fails where the server is killed while it dumps, and says so', async () => {
+  const doomed = await startMariadb();
+  try {
+    const url = await doomed.createDatabase('shop', 'shop', PASSWORD);
+    await doomed.query(
+      "CREATE TABLE a (i INT, t LONGTEXT); INSERT INTO a SELECT seq, REPEAT('x', 100000) FROM seq_1_to_300",
+      'shop',
+    );
+    bench.configure(`${AGENT}.env`, `GARNER_DATABASE_URL='${url}'\n`);
+    // the client is held in the middle of its output until the server is dead
+    const gate = join(bench.directory, 'gate');
+    await execa('mkfifo', [gate]);
+    const running = runWith(`"$REAL" "$@" | { head -c 5000000; cat "${gate}"; cat; }; exit 2`);
+    const dumping = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT /*!40001%'";
+    while ((await doomed.query(dumping)) === '0');
+    await doomed.kill();
+    writeFileSync(gate, '');
+    expectFailure(await running, /cannot dump database .*(2013|Lost connection)/);
+  } finally {
+    await doomed.stop();
+  }
+});
+
 it('F03 fails where the client prints everything and then exits with 2', async () => {
   expectFailure(await runWith('"$REAL" "$@"; exit 2'), /cannot dump database .*exit code 2/);
 });
@@ -95,16 +118,39 @@ it('F05 names the tables of MediaWiki that the account may not read', async () =
 
 it('F05 takes rights that come by a role or by a pattern, and warns of those that lack', async () => {
   await server.query(
-    "CREATE ROLE reader; GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON `sh%`.* TO reader; CREATE USER r@'%' IDENTIFIED BY 'canary-r'; GRANT reader TO r@'%'; SET DEFAULT ROLE reader FOR r@'%'",
+    "CREATE ROLE reader; GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON `sh%`.* TO reader; GRANT SELECT ON mysql.proc TO reader; CREATE USER r@'%' IDENTIFIED BY 'canary-r'; GRANT reader TO r@'%'; SET DEFAULT ROLE reader FOR r@'%'",
   );
   useDatabase({ user: 'r', password: 'canary-r' });
   expect(await bench.run(AGENT)).toMatchObject({ exitCode: 0 });
-  await server.query('REVOKE TRIGGER ON `sh%`.* FROM reader');
+  await server.query('REVOKE TRIGGER, EVENT ON `sh%`.* FROM reader; REVOKE SELECT ON mysql.proc FROM reader');
   const warned = await bench.run(AGENT);
-  expect(warned).toMatchObject({ exitCode: 3, stderr: expect.stringContaining('lacks TRIGGER on shop') });
-  await server.query('REVOKE EVENT ON `sh%`.* FROM reader');
-  const failed = await bench.run(AGENT, ['--work-dir', join(bench.directory, 'other')]);
-  expect(failed).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('show events') });
+  expect(warned.exitCode).toBe(3);
+  for (const statement of ['TRIGGER ON `shop`.*', 'EVENT ON `shop`.*', 'SELECT ON mysql.proc']) {
+    expect(warned.stderr).toContain(`GRANT ${statement} TO 'r'@'%'`);
+  }
+});
+
+it('F05 names the views and routines that the account may see and not dump', async () => {
+  const url = await server.createDatabase('parts', 'parts', PASSWORD, 'SELECT, TRIGGER, EVENT, EXECUTE');
+  bench.configure(`${AGENT}.env`, `GARNER_DATABASE_URL='${url}'\n`);
+  await server.query('CREATE VIEW v AS SELECT 1; CREATE PROCEDURE p() SELECT 1', 'parts');
+  const noView = await bench.run(AGENT);
+  expectFailure(noView, /lacks SHOW VIEW for v/);
+  expect(noView.stderr).toContain("GRANT SHOW VIEW ON `parts`.* TO 'parts'@'%'");
+  await server.query("GRANT SHOW VIEW ON parts.* TO parts@'%'");
+  const noRoutine = await bench.run(AGENT);
+  expectFailure(noRoutine, /may not show what belongs to another: procedure p/);
+  expect(noRoutine.stderr).toContain("GRANT SELECT ON mysql.proc TO 'parts'@'%'");
+  await server.query("GRANT SELECT ON mysql.proc TO parts@'%'");
+  expect(await bench.run(AGENT)).toMatchObject({ exitCode: 0 });
+});
+
+it('F05 fails for an account that may read some columns only', async () => {
+  await server.query(
+    "CREATE USER part@'%' IDENTIFIED BY 'canary-part'; GRANT SELECT (i), INSERT ON shop.a TO part@'%'",
+  );
+  useDatabase({ user: 'part', password: 'canary-part' });
+  expectFailure(await bench.run(AGENT), /the account may not read the whole database, only nothing/);
 });
 
 it('F07 fails on a broken view, and names it', async () => {
@@ -115,6 +161,54 @@ it('F07 fails on a broken view, and names it', async () => {
   );
   bench.configure(`${AGENT}.env`, `GARNER_DATABASE_URL='${url}'\n`);
   expectFailure(await bench.run(AGENT), /broken_view/);
+});
+
+it('F07 names every broken view, and warns of one whose definer is gone', async () => {
+  const url = await server.createDatabase('definers', 'definers', PASSWORD);
+  bench.configure(`${AGENT}.env`, `GARNER_DATABASE_URL='${url}'\n`);
+  await server.query(
+    `CREATE TABLE t(i INT); CREATE DEFINER=gone@'%' VIEW orphan AS SELECT * FROM t;
+     CREATE TABLE t2(i INT); CREATE VIEW broken1 AS SELECT * FROM t2; CREATE VIEW broken2 AS SELECT * FROM t2; DROP TABLE t2`,
+    'definers',
+  );
+  expectFailure(await bench.run(AGENT), /broken views: broken1 .*, broken2 /);
+  await server.query('DROP VIEW broken1, broken2', 'definers');
+  const warned = await bench.run(AGENT);
+  expect(warned).toMatchObject({
+    exitCode: 3,
+    stderr: expect.stringContaining('that nobody can use: orphan'),
+  });
+});
+
+it('F07 fails where a view, a routine, a trigger or an event is not in the dump', async () => {
+  const url = await server.createDatabase('objects', 'objects', PASSWORD);
+  bench.configure(`${AGENT}.env`, `GARNER_DATABASE_URL='${url}'\n`);
+  await server.query(
+    `SET SESSION sql_mode = '';
+     CREATE TABLE t(i INT);
+     CREATE VIEW a_view AS SELECT 'it\`s' AS t;
+     CREATE DEFINER=objects@'%' PROCEDURE a_routine() SELECT 'it\`s';
+     CREATE DEFINER=objects@'%' TRIGGER a_trigger BEFORE INSERT ON t FOR EACH ROW SET @x = '\`';
+     SET SESSION sql_mode = 'ANSI_QUOTES';
+     CREATE DEFINER=objects@'%' EVENT an_event ON SCHEDULE EVERY 1 DAY DISABLE DO SET @x = '\`';`,
+    'objects',
+  );
+  expect(await bench.run(AGENT)).toMatchObject({ exitCode: 0 });
+  const lost = {
+    '50001 VIEW': 'view a_view',
+    PROCEDURE: 'procedure a_routine',
+    TRIGGER: 'trigger a_trigger',
+    EVENT: 'event an_event',
+  };
+  for (const [word, name] of Object.entries(lost)) {
+    const ran = await runWith(`"$REAL" "$@" | sed '/^[/C].*${word} .*an*_/d'`, {
+      GARNER_WORK_DIR: join(bench.directory, word),
+    });
+    expect(ran).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining(`missing from the dump: ${name}`),
+    });
+  }
 });
 
 it('F09 ends a dump that hangs on a lock at the time limit, with all that it started', async () => {

@@ -1,0 +1,228 @@
+// One dump of a MySQL or MariaDB database: rights, versions and views are judged before, the dump is scanned as it passes
+// by, and is whole if the client says so, its trailer is there, and every table and object of the database is in it.
+import type { Writable } from 'node:stream';
+import { cannot, type GarnerError } from '../../lib/errors.ts';
+import { type Command, describeExit, type Ended, feed, startPipeline } from '../../lib/process.ts';
+import { formatSize, plural } from '../../lib/text.ts';
+import type { DumpContext, DumpFacts } from './engine.ts';
+import {
+  type ClientAccess,
+  clientError,
+  describeConnection,
+  findDumpClient,
+  MAX_PACKET,
+  type MysqlConnection,
+  openAccess,
+  query,
+} from './mysql-client.ts';
+import {
+  checkRights,
+  checkViews,
+  listed,
+  listObjects,
+  listTables,
+  listTransactionPrecise,
+  type ServerTable,
+  type StoredObject,
+} from './mysql-objects.ts';
+import { startQueries } from './mysql-queries.ts';
+import { type DumpClient, judgePair, probeClient, readVersion } from './mysql-versions.ts';
+import { type SqlScanner, scanSqlDump } from './sql-scanner.ts';
+
+const SNAPSHOT_ENGINES = new Set(['InnoDB', 'ROCKSDB', 'TokuDB']);
+
+type Warnings = DumpFacts['warnings'];
+
+function dumpCommand(
+  connection: MysqlConnection,
+  access: ClientAccess,
+  client: DumpClient,
+  more: readonly string[],
+): Command {
+  // MySQL's client asks for statistics that others don't have, and sets what only a superuser may set
+  const own = ['column-statistics=0', 'set-gtid-purged=OFF'].filter((option) =>
+    client.knows(option.split('=')[0] as string),
+  );
+  return {
+    file: client.file,
+    args: [
+      ...access.args,
+      '--single-transaction',
+      '--quick',
+      '--routines',
+      '--triggers',
+      '--hex-blob',
+      '--no-tablespaces',
+      '--skip-add-locks', // a lock of one table forbids the sequences of its defaults; and takes a right
+      '--default-character-set=utf8mb4',
+      MAX_PACKET,
+      ...own.map((option) => `--${option}`),
+      ...more,
+      '--',
+      connection.database,
+    ],
+    env: access.env,
+    fds: access.fds,
+  };
+}
+
+/** System-versioned tables are dumped with their history, where the client can. */
+async function judgeHistory(
+  connection: MysqlConnection,
+  client: DumpClient,
+  tables: readonly ServerTable[],
+  signal: AbortSignal,
+): Promise<{ options: string[]; warnings: Warnings }> {
+  const versioned = tables.filter(({ isVersioned }) => isVersioned).map(({ name }) => name);
+  if (versioned.length === 0) return { options: [], warnings: [] };
+  const precise = await listTransactionPrecise(connection, signal);
+  if (precise.length === 0 && client.knows('dump-history'))
+    return { options: ['--dump-history'], warnings: [] };
+  const why =
+    precise.length > 0
+      ? `${listed(precise)} ha${precise.length === 1 ? 's' : 've'} transactions instead of times`
+      : `${client.text} of the client can't dump it`;
+  const message = `the history of ${listed(versioned)} is not in the dump, only what is current: ${why}`;
+  return { options: [], warnings: [{ code: 'no-history', message }] };
+}
+
+function warnOfTables(
+  database: string,
+  tables: readonly ServerTable[],
+  derivedTables: readonly string[],
+): Warnings {
+  const unsafe = tables.filter(
+    ({ name, kind, storageEngine }) =>
+      kind === 'table' && !SNAPSHOT_ENGINES.has(storageEngine) && !derivedTables.includes(name),
+  );
+  if (unsafe.length === 0) return [];
+  const names = unsafe.slice(0, 10).map(({ name, storageEngine }) => `${name} (${storageEngine})`);
+  const message = `${plural(unsafe.length, 'table')} of ${database} not in the snapshot, may have changed while dumped: ${names.join(', ')}`;
+  return [{ code: 'no-snapshot', message }];
+}
+
+/** A line break in a name would be one in the client's output. */
+const isPlain = (name: string): boolean => !/[\r\n]/.test(name);
+
+/** @returns tables and objects that should be in the dump and are not */
+function missingFrom(
+  scanner: SqlScanner,
+  tables: readonly ServerTable[],
+  objects: readonly StoredObject[],
+): string[] {
+  const missing = tables.filter(({ kind, name }) => kind === 'table' && !scanner.tables.has(name));
+  const lost = Object.entries(Object.groupBy(objects, ({ kind }) => kind)).flatMap(([kind, ofKind = []]) => {
+    const found = scanner.objects.get(kind) ?? [];
+    // names of triggers stand as their authors wrote them: the count decides
+    if (found.length >= ofKind.length) return [];
+    return ofKind
+      .filter(({ name }) => !found.includes(name) && isPlain(name))
+      .map(({ name }) => `${kind} ${name}`);
+  });
+  return [...missing.map(({ name }) => name), ...lost];
+}
+
+function checkWhole(
+  connection: MysqlConnection,
+  ended: Ended,
+  scanner: SqlScanner,
+  tables: readonly ServerTable[],
+  objects: readonly StoredObject[],
+): void {
+  const refuse = (cause: string, hint?: string): GarnerError =>
+    cannot(
+      'database-dump',
+      'dump database',
+      describeConnection(connection),
+      cause,
+      hint === undefined ? {} : { hint },
+    );
+  if (ended.code !== 0) {
+    if (ended.stderr !== '') throw clientError(ended, 'dump database', connection);
+    throw refuse(`${ended.command.file}: ${describeExit(ended)}`);
+  }
+  if (scanner.sizeBytes === 0) throw refuse('the client wrote nothing');
+  if (!scanner.hasTrailer()) {
+    throw refuse(
+      'the dump is cut off: the trailer "-- Dump completed" is missing',
+      'look for --skip-comments in MYSQLDUMP_PARAMS and in ~/.my.cnf, and for the disk of the server',
+    );
+  }
+  const missing = missingFrom(scanner, tables, objects);
+  if (missing.length > 0) {
+    const what = missing.some((name) => scanner.objects.size > 0 && name.includes(' '))
+      ? 'objects'
+      : 'tables';
+    throw refuse(
+      `${what} are missing from the dump: ${listed(missing)}`,
+      'the account may lack rights on them',
+    );
+  }
+}
+
+/** A server takes no statement that is longer than its limit: what it holds may be more than it takes back. */
+function warnOfPackets(database: string, scanner: SqlScanner, maxPacketBytes: number): Warnings {
+  const longest = scanner.longestInsertBytes;
+  if (longest <= maxPacketBytes) return [];
+  const message = `a row of ${database} makes a statement of ${formatSize(longest)}, the server takes back ${formatSize(maxPacketBytes)}: before a restore, SET GLOBAL max_allowed_packet = ${Math.min(1 << 30, 2 ** Math.ceil(Math.log2(longest)))}`;
+  return [{ code: 'packet-limit', message }];
+}
+
+/**
+ * Dumps one snapshot.
+ * @throws database-rights, database-dump: nothing less than a whole dump is returned
+ */
+export async function dumpDatabase(
+  connection: MysqlConnection,
+  { encode, signal, expectedTables, derivedTables, clientOptions, queries }: DumpContext,
+): Promise<DumpFacts> {
+  const [[serverVersion = '', maxPacket = ''] = []] = await query(
+    connection,
+    'SELECT VERSION(), @@max_allowed_packet',
+    signal,
+  );
+  const client = await probeClient(findDumpClient(), signal);
+  const tables = await listTables(connection, signal);
+  const objects = await listObjects(connection, signal);
+  const { grants, warnings } = await checkRights(connection, { expectedTables, tables, objects }, signal);
+  const history = await judgeHistory(connection, client, tables, signal);
+  warnings.push(
+    ...judgePair(client, readVersion(serverVersion)),
+    ...warnOfTables(connection.database, tables, derivedTables),
+    ...(await checkViews(connection, objects, signal)),
+    ...history.warnings,
+  );
+
+  using access = openAccess(connection);
+  const options = [...(grants.has('EVENT') ? ['--events'] : []), ...history.options, ...clientOptions];
+  const command = dumpCommand(connection, access, client, options);
+  const over = new AbortController();
+  try {
+    const { answered } = await startQueries(connection, queries, AbortSignal.any([signal, over.signal]));
+    const dumping = startPipeline([command], { signal });
+    const storing = encode([], 'pipe');
+    const scanner = scanSqlDump();
+    async function* scanned(): AsyncGenerator<Buffer> {
+      for await (const chunk of dumping.stdout as AsyncIterable<Buffer>) {
+        scanner.scan(chunk);
+        yield chunk;
+      }
+    }
+    // a failure of one side must not leave the other waiting
+    const fed = feed(storing.stdin as Writable, scanned()).catch(() => (storing.stdin as Writable).destroy());
+    const [ended] = await dumping.ended;
+    await fed;
+    await storing.ended;
+    checkWhole(connection, ended as Ended, scanner, tables, objects);
+    await answered;
+    warnings.push(...warnOfPackets(connection.database, scanner, Number(maxPacket)));
+    return {
+      serverVersion,
+      tables: Object.fromEntries(scanner.tables),
+      uncompressedSizeBytes: scanner.sizeBytes,
+      warnings,
+    };
+  } finally {
+    over.abort(); // where the dump failed: a query may still run
+  }
+}
