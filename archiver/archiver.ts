@@ -1,14 +1,14 @@
 // The command line of the archiver: options in, reports out, exit codes.
 import type { Command } from 'commander';
 import { type CommandMain, declareProgram, exampleText, runProgram } from '../lib/command-line.ts';
-import { cannot, EXIT } from '../lib/errors.ts';
+import { cannot, EXIT, type GarnerError } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';
 import { parseDuration, plural } from '../lib/text.ts';
 import { init } from './init.ts';
 import { formatList, listArchives } from './list.ts';
 import { type PruneReport, pruneHost } from './prune.ts';
 import { pullHosts } from './pull.ts';
-import { summarize } from './pull-host.ts';
+import { type HostReport, summarize } from './pull-host.ts';
 import { rescan } from './rescan.ts';
 import { type CommonOptions, checkClock, type Result, setUp, tellFailure, withStore, worst } from './run.ts';
 import { verifyHosts } from './verify.ts';
@@ -47,12 +47,13 @@ export const main: CommandMain = (args, context) => {
       );
       const result = worst(reports.map((report) => report.result));
       if (options.json) printJson({ result, ...(dryRun && { dryRun }), hosts: reports });
-      for (const report of reports) info(dryRun ? `${summarize(report)} (dry run)` : summarize(report));
-      const failed = reports.filter((report) => report.result === 'failed').map(({ host }) => host);
-      if (failed.length > 0) {
-        const cause = `${failed.length} of ${plural(reports.length, 'host')} failed; the log says why`;
-        throw cannot('hosts-failed', 'pull from', failed.slice(0, 20).join(', '), cause);
-      }
+      const [failed, others] = [true, false].map((bad) =>
+        reports.filter((report) => (report.result === 'failed') === bad),
+      ) as [HostReport[], HostReport[]];
+      // those that failed last: of a long log the end is shown
+      for (const report of [...others, ...failed])
+        info(dryRun ? `${summarize(report)} (dry run)` : summarize(report));
+      if (failed.length > 0) throw hostsFailed(failed, reports.length);
       process.exitCode = EXIT_OF[result];
     });
 
@@ -146,6 +147,22 @@ export const main: CommandMain = (args, context) => {
 
   return runProgram(program, args);
 };
+
+const NAMED_HOSTS = 5;
+
+/** @returns one line for all hosts that failed; what each of them said is in the log */
+function hostsFailed(failed: HostReport[], of: number): GarnerError {
+  const names = failed.slice(0, NAMED_HOSTS).map(({ host }) => host);
+  const more = failed.length - names.length;
+  const cause = failed[0]?.error?.message ?? 'the log says why';
+  const count = `${failed.length} of ${plural(of, 'host')} failed`;
+  return cannot(
+    'hosts-failed',
+    'pull from',
+    names.join(', ') + (more > 0 ? ` and ${more} more` : ''),
+    failed.length === 1 ? cause : `${count}, the first: ${cause}`,
+  );
+}
 
 function verb(program: Command, name: string, summary: string, example: string): Command {
   return program

@@ -46,10 +46,17 @@ export function addWarning(report: HostReport, message: string): void {
   warn(`${report.host}: ${text}`, { host: report.host });
 }
 
+export interface PullEvents {
+  /** Gets the size of each fetched chunk. */
+  onBytes: (count: number) => void;
+  /** Told when the host keeps us waiting, and when it goes on. */
+  onSilence: (silent: boolean) => void;
+}
+
 /**
  * Pulls from one host all that is new.
  * @param dryRun looks, and neither fetches nor removes anything
- * @param onBytes gets the size of each fetched chunk
+ * @param events that somebody may want to know of while it runs
  * @returns what was done, and what failed
  * @throws only where the run was ended
  */
@@ -57,7 +64,7 @@ export async function pullHost(
   run: Run,
   host: HostConfiguration,
   dryRun: boolean,
-  onBytes: (count: number) => void,
+  { onBytes, onSilence }: PullEvents,
 ): Promise<HostReport> {
   const { signal, configuration } = run;
   const report = emptyReport(host.name);
@@ -73,6 +80,7 @@ export async function pullHost(
     await using store = await openStore(host.url, {
       identityFile: host.identityFile,
       hostKeys: host.hostKeys,
+      onSilence,
       signal,
     });
     const entries = await store.list('');
@@ -208,10 +216,12 @@ function describe(error: unknown): string {
 }
 
 /** @returns a host's result in one line */
-export function summarize({ host, result, pulled, pruned, failures, warnings }: HostReport): string {
+export function summarize(report: HostReport): string {
+  const { host, result, pulled, pruned, failures, warnings, error } = report;
   const parts = [`${plural(pulled.length, 'archive')} pulled`];
   if (pruned.length > 0) parts.push(`${pruned.length} pruned`);
   if (warnings.length > 0) parts.push(plural(warnings.length, 'warning'));
   if (failures.length > 0) parts.push(plural(failures.length, 'failure'));
-  return `${host}: ${result}, ${parts.join(', ')}`;
+  const cause = error === null ? '' : `: ${error.message}`;
+  return `${host}: ${result}, ${parts.join(', ')}${cause}`;
 }

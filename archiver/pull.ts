@@ -25,24 +25,63 @@ export async function pullHosts(
   );
   const progress = startProgress('pull');
   const reports: HostReport[] = [];
-  const waiting = [...hosts.entries()];
-  const serve = async (): Promise<void> => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const [index, host] = next;
-      const report = await pullHost(run, host, options.dryRun, (count) => progress.add(count));
+  try {
+    await serveAtOnce(hosts, run.configuration.parallel, async (host, index, onSilence) => {
+      const onBytes = (count: number): void => progress.add(count);
+      const report = await pullHost(run, host, options.dryRun, { onBytes, onSilence });
       reports[index] = report;
       const { retention } = run.configuration;
-      if (!options.prune || options.dryRun || retention === undefined) continue;
+      if (!options.prune || options.dryRun || retention === undefined) return;
       if (clockProblem !== undefined) addWarning(report, `not pruned: ${clockProblem.message}`);
       else await pruneAfterPull(run, host, report);
-    }
-  };
-  try {
-    await Promise.all(Array.from({ length: run.configuration.parallel }, serve));
+    });
   } finally {
     progress.done();
   }
   return reports;
+}
+
+/**
+ * Serves hosts, so many at once. One that is silent doesn't count until it goes on, so that those that hang hold up none
+ * that is well; how many can be silent at once is bounded by the time limits of their connections.
+ * @throws what `serve` throws; then no other is begun
+ */
+export async function serveAtOnce<T>(
+  hosts: readonly T[],
+  places: number,
+  serve: (host: T, index: number, onSilence: (silent: boolean) => void) => Promise<void>,
+): Promise<void> {
+  const waiting = [...hosts.entries()];
+  const served: Promise<void>[] = [];
+  let taken = 0;
+  const begin = async (host: T, index: number): Promise<void> => {
+    let counts = true;
+    taken += 1;
+    const count = (now: boolean): void => {
+      if (counts === now) return;
+      counts = now;
+      taken += now ? 1 : -1;
+      beginNext();
+    };
+    try {
+      await serve(host, index, (silent) => count(!silent));
+    } catch (error) {
+      waiting.length = 0;
+      throw error;
+    } finally {
+      count(false);
+    }
+  };
+  const beginNext = (): void => {
+    while (taken < places && waiting.length > 0) {
+      const [index, host] = waiting.shift() as [number, T];
+      const serving = begin(host, index);
+      serving.catch(() => {}); // told when its turn comes
+      served.push(serving);
+    }
+  };
+  beginNext();
+  for (const serving of served) await serving; // it grows meanwhile
 }
 
 /** What retention refuses is a warning here: the archives are safe, and there are only too many of them. */

@@ -37,6 +37,9 @@ const CLOSE_GRACE_MS = 1000;
 /** The idle limit is counted in steps, so that a busy process of ours doesn't take its own pause for the host's. */
 const IDLE_STEPS = 10;
 
+/** Hosts that are well answer sooner, from the other end of the world too. */
+const SILENCE_MS = 2000;
+
 /** A key of the host that isn't pinned. */
 interface RefusedKey {
   fingerprint: string;
@@ -85,8 +88,10 @@ function refusal({ url }: Target, expected: readonly string[], offered: readonly
 async function openSession(
   target: Target,
   algorithms: readonly ServerHostKeyAlgorithm[],
-  { hostKeys = [], acceptNewHostKey, connectTimeoutMs = 20_000, idleTimeoutMs = 60_000, signal }: SftpOptions,
+  options: SftpOptions,
 ): Promise<SftpConnection | RefusedKey> {
+  const { hostKeys = [], acceptNewHostKey, onSilence, signal } = options;
+  const { connectTimeoutMs = 20_000, idleTimeoutMs = 60_000 } = options;
   signal?.throwIfAborted();
   const socket = connectSocket({ host: target.host, port: target.port, noDelay: true });
   const client = new ssh2.Client();
@@ -96,6 +101,7 @@ async function openSession(
   let accepted: string | undefined;
   let ended: unknown;
   let idleSteps = 0;
+  let silent = false;
 
   const broken = (cause: unknown): GarnerError =>
     cannot('store-connect', sftp === undefined ? 'connect to' : 'go on with', target.url, cause);
@@ -106,12 +112,19 @@ async function openSession(
       target.url,
       `the host has not answered for ${formatDuration(limitMs)}`,
     );
+  const setSilent = (now: boolean): void => {
+    if (silent === now) return;
+    silent = now;
+    onSilence?.(now);
+  };
   // ssh2 may call nobody back then: whoever waits is told here
   const end = (reason: unknown): void => {
     if (ended !== undefined) return;
     ended = reason;
     clearTimeout(connectTimer);
     clearInterval(idleTimer);
+    clearTimeout(silenceTimer);
+    setSilent(false);
     signal?.removeEventListener('abort', abort);
     for (const reject of pending) reject(reason);
     pending.clear();
@@ -121,11 +134,16 @@ async function openSession(
   const guard = <T>(start: (done: Done<T>) => void): Promise<T> =>
     new Promise((resolve, reject) => {
       if (ended !== undefined) return reject(ended);
-      if (pending.size === 0) idleSteps = 0;
+      if (pending.size === 0) {
+        idleSteps = 0;
+        silenceTimer.refresh();
+      }
       pending.add(reject);
       const done: Done<T> = (error, value) => {
         pending.delete(reject);
         idleSteps = 0;
+        silenceTimer.refresh();
+        setSilent(false);
         if (!error) resolve(value as T);
         else
           reject(
@@ -147,6 +165,7 @@ async function openSession(
     idleSteps += 1;
     if (idleSteps > IDLE_STEPS) end(timedOut(idleTimeoutMs));
   }, idleTimeoutMs / IDLE_STEPS);
+  const silenceTimer = setTimeout(() => setSilent(pending.size > 0), SILENCE_MS);
   signal?.addEventListener('abort', abort, { once: true });
   client.on('error', (error) => {
     const { level } = error as { level?: string };

@@ -17,6 +17,8 @@ export interface SftpOptions {
   connectTimeoutMs?: number | undefined;
   /** How long an answer, a block of a file at most, may take; default 60 s. */
   idleTimeoutMs?: number | undefined;
+  /** Told when the host keeps us waiting for longer than hosts that are well do, and when it goes on. */
+  onSilence?: ((silent: boolean) => void) | undefined;
   /** Ends the connection and all that is under way. */
   signal?: AbortSignal | undefined;
 }

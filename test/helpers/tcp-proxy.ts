@@ -1,5 +1,5 @@
 // A TCP proxy on the loopback that breaks connections: cuts them after so many bytes, or swallows everything.
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 
 export interface TcpProxy extends AsyncDisposable {
   readonly port: number;
@@ -9,6 +9,50 @@ export interface TcpProxy extends AsyncDisposable {
   cutAfter(bytes: number | undefined, direction?: 'toServer' | 'toClient'): void;
   /** Keeps connections open and lets nothing through. */
   blackhole(): void;
+}
+
+/**
+ * Makes many hosts of one server: the addresses of the loopback network, one port.
+ * @param addresses those that forward to the server; from `silent` ones no byte comes back
+ * @returns the port
+ */
+export async function startTcpFleet(
+  targetPort: number,
+  addresses: readonly string[],
+  silent: ReadonlySet<string>,
+): Promise<{ port: number } & AsyncDisposable> {
+  const sockets = new Set<Socket>();
+  const keep = (socket: Socket): void => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.on('close', () => sockets.delete(socket));
+  };
+  let port = 0;
+  const servers: Server[] = [];
+  for (const address of addresses) {
+    const server = createServer((client) => {
+      keep(client);
+      if (silent.has(address)) return;
+      const target = connect({ port: targetPort, host: '127.0.0.1', noDelay: true });
+      keep(target);
+      client.on('close', () => target.destroy());
+      target.on('close', () => client.destroy());
+      client.setNoDelay().pipe(target).pipe(client);
+    });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(port, address, resolve);
+    });
+    port = (server.address() as { port: number }).port;
+    servers.push(server);
+  }
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+    },
+  };
 }
 
 export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
