@@ -1,8 +1,8 @@
 // Sets the archive store up: its directory, the mark that it is there, the catalog, and the hosts' keys. Run again, it
 // adds what is missing and changes nothing else.
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeFileDurably } from '../lib/durable.ts';
+import { makeDirectory, writeFileDurably } from '../lib/durable.ts';
 import { asGarnerError, cannot } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
 import { info, warn } from '../lib/log.ts';
@@ -35,7 +35,7 @@ export async function init(setup: Setup, acceptNew: boolean): Promise<InitReport
   using running = runSignal('init', settings.GARNER_TIMEOUT);
   const report: InitReport = { archive: root, catalog, made: [], hosts: [] };
   try {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
+    makeDirectory(root);
   } catch (error) {
     throw cannot('archive-store', 'make the archive store', root, error);
   }

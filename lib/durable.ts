@@ -9,6 +9,7 @@ import {
   fsyncSync,
   linkSync,
   lstatSync,
+  mkdirSync,
   openSync,
   readdirSync,
   renameSync,
@@ -67,6 +68,31 @@ export function syncDirectory(directory: string): void {
   } finally {
     closeSync(fd);
   }
+}
+
+/** Makes what somebody else may have written durable: a file's bytes; its name is its directory's. */
+export function syncFile(path: string): void {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Makes a directory, and those above it that are missing, each name durable; one that is there stays as it is. */
+export function makeDirectory(path: string, mode = 0o700): void {
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT') throw error;
+    makeDirectory(dirname(path), mode);
+    makeDirectory(path, mode);
+    return;
+  }
+  syncDirectory(dirname(path));
 }
 
 function exists(path: string): boolean {

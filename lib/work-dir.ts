@@ -1,7 +1,7 @@
 // The directory where archives are made: ours, no link, closed to others.
-import { accessSync, chmodSync, chownSync, constants, lstatSync, mkdirSync } from 'node:fs';
+import { accessSync, chmodSync, chownSync, constants, lstatSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { FileAccess } from './durable.ts';
+import { type FileAccess, makeDirectory } from './durable.ts';
 import { cannot } from './errors.ts';
 import { captureOk } from './process.ts';
 
@@ -35,8 +35,8 @@ export function ensureDirectory(path: string, gid: number | undefined): void {
   if (stat === undefined) {
     try {
       // the group has to get through to it
-      if (gid !== undefined) mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-      mkdirSync(path, { recursive: true, mode: 0o700 });
+      if (gid !== undefined) makeDirectory(dirname(path), 0o755);
+      makeDirectory(path);
       stat = lstatSync(path);
     } catch (error) {
       throw refuse(error, 'set GARNER_WORK_DIR to a directory of your own');

@@ -1,9 +1,9 @@
 // Messages that could not be sent wait here, each a file of its own, whole or absent, until a later run has sent them.
 // A crash between sending and removing sends one twice; its id tells.
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { PART_PREFIX, sweepParts, writeFileDurably } from '../lib/durable.ts';
+import { makeDirectory, PART_PREFIX, sweepParts, writeFileDurably } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
 import { log } from '../lib/log.ts';
 import type { Message } from './message.ts';
@@ -51,7 +51,7 @@ export function listQueue(directory: string): string[] {
  */
 export function enqueue(directory: string, queued: Queued): void {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory);
   } catch (error) {
     throw cannot('io', 'make the queue', directory, error);
   }

@@ -1,12 +1,20 @@
 // Archives in a directory of this host: a disk, a mounted share.
 // Nothing outside the root is read or written: no link below it is followed, only regular files are opened.
 // The root itself may be a link, it is the administrator's. Files are made 0600, directories 0700.
-import { closeSync, constants, type Dirent, fsync, mkdirSync, rmSync, write } from 'node:fs';
+import { closeSync, constants, type Dirent, fsync, rmSync, write } from 'node:fs';
 import { type FileHandle, lstat, open, opendir, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { createFile, PART_PREFIX, partPath, publish, sweepParts, syncDirectory } from '../lib/durable.ts';
+import {
+  createFile,
+  makeDirectory,
+  PART_PREFIX,
+  partPath,
+  publish,
+  sweepParts,
+  syncDirectory,
+} from '../lib/durable.ts';
 import { cannot, GarnerError, isNoSpace } from '../lib/errors.ts';
 import {
   checkStorePath,
@@ -158,29 +166,18 @@ async function* read(root: string, below: string): AsyncGenerator<Buffer> {
   }
 }
 
-/** Makes a directory and those above it, each name durable. */
-function makeDirectory(path: string): void {
-  try {
-    mkdirSync(path, { mode: 0o700 });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return;
-    if (code !== 'ENOENT') throw fail('make directory', path, error);
-    makeDirectory(dirname(path));
-    makeDirectory(path);
-    return;
-  }
-  syncDirectory(dirname(path));
-}
-
 async function create(root: string, below: string): Promise<Upload> {
   checkStorePath(below);
   const path = join(root, below);
   const directory = dirname(path);
   await findDirectory(root, parentOf(below));
-  makeDirectory(directory);
   const part = partPath(path);
   let fd: number;
+  try {
+    makeDirectory(directory);
+  } catch (error) {
+    throw fail('make directory', directory, error);
+  }
   try {
     // what a run left that was ended while it wrote this very file
     sweepParts(directory, (rest) => isPart(PART_PREFIX + rest, basename(path)));

@@ -1,11 +1,11 @@
 // The catalog: which archives there are, how good they are, and what was done with them. A change is on the disk when
 // its function returns. It is a cache of what the archives themselves say: lost or damaged, `archiver rescan` rebuilds
 // it, and nothing is deleted while it and the disk disagree.
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Kysely, sql } from 'kysely';
-import { createFile, partPath, publish } from '../../lib/durable.ts';
+import { createFile, makeDirectory, partPath, publish, syncFile } from '../../lib/durable.ts';
 import { cannot } from '../../lib/errors.ts';
 import { nodeSqliteDialect } from './dialect.ts';
 import {
@@ -51,15 +51,13 @@ export interface Catalog extends AsyncDisposable {
 export function createCatalog(file: string): void {
   const part = partPath(file);
   try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    makeDirectory(dirname(file));
     closeSync(createFile(part));
     const db = new DatabaseSync(part);
     db.exec('PRAGMA journal_mode = MEMORY');
     db.exec(CREATE_SCHEMA);
     db.close();
-    const fd = openSync(part, 'r');
-    fsyncSync(fd);
-    closeSync(fd);
+    syncFile(part);
     publish(part, file);
   } catch (error) {
     rmSync(part, { force: true });
