@@ -1,6 +1,6 @@
 // Where things lie in the archive store: `<root>/<host>/<application>[.<instance>]/<name>.tar` with its checksum files,
 // the mark that says "this is the store, and it is mounted", and the quarantine.
-import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   ARCHIVE_SUFFIX,
@@ -10,7 +10,7 @@ import {
   ORPHAN_MS,
   parseName,
 } from '../archive/name.ts';
-import { PART_PREFIX, syncDirectory } from '../lib/durable.ts';
+import { makeDirectory, PART_PREFIX, syncDirectory, syncFile } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
 import { formatSize } from '../lib/text.ts';
 
@@ -98,6 +98,16 @@ export function sweepHost(root: string, host: string): void {
 }
 
 /**
+ * Makes an archive durable that a run has found rather than written: another one may have ended before it did.
+ * @param path absolute
+ */
+export function syncArchive(path: string): void {
+  for (const file of [path, ...CHECKSUMS.map((checksum) => `${path}.${checksum}`)])
+    if (fileSize(file) !== undefined) syncFile(file);
+  syncDirectory(join(path, '..'));
+}
+
+/**
  * Deletes an archive, then its checksum files: what has its final name is whole at every moment.
  * @param path absolute
  */
@@ -116,7 +126,7 @@ export function deleteArchive(path: string): void {
  */
 export function moveToQuarantine(root: string, host: string, name: string, path: string): string {
   const directory = join(root, QUARANTINE, host);
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory);
   const stamp = new Date().toISOString().replace(/[-:.]/g, '');
   const plain = join(directory, name + ARCHIVE_SUFFIX);
   const target = existsSync(plain) ? `${plain}.${stamp}` : plain;

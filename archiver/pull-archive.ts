@@ -11,7 +11,7 @@ import { openFileStore } from '../stores/file.ts';
 import type { Store, StoreEntry } from '../stores/store.ts';
 import { type ArchiveRow, unverifiedRow } from './catalog/schema.ts';
 import type { HostConfiguration } from './configuration.ts';
-import { archivePath, checkSpace, fileSize } from './layout.ts';
+import { archivePath, checkSpace, fileSize, syncArchive } from './layout.ts';
 import { isBad, quarantine } from './quarantine.ts';
 import type { Run } from './run.ts';
 
@@ -124,6 +124,8 @@ async function settleExisting(
 ): Promise<Outcome | undefined> {
   try {
     const event = known?.state === 'present' ? undefined : 'adopted';
+    // a run that was cut off may have named it and not synced the name
+    syncArchive(path);
     await verifyAndRecord(run, parsed, name, path, digests, event, known);
   } catch (error) {
     if (!(error instanceof GarnerError) || error.code !== 'checksum-mismatch') throw error;

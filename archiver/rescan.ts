@@ -11,7 +11,7 @@ import { runSignal } from '../lib/interrupt.ts';
 import { info, warn } from '../lib/log.ts';
 import { type Catalog, createCatalog, openCatalog } from './catalog/catalog.ts';
 import { unverifiedRow } from './catalog/schema.ts';
-import { checkMark, type StoredArchive, storedArchives } from './layout.ts';
+import { checkMark, type StoredArchive, storedArchives, syncArchive } from './layout.ts';
 import { plausibleTime } from './pull-archive.ts';
 import { isBad, quarantine } from './quarantine.ts';
 import { type Failure, lockStore, type Run, type Setup, tellFailure } from './run.ts';
@@ -130,6 +130,7 @@ async function add(run: Run, { name, parsed, path, sizeBytes, modifiedMs }: Stor
     if (isBad(error)) await quarantine(run, row, path, error);
     throw error;
   }
+  syncArchive(path);
   await run.catalog.record(row, {
     kind: 'adopted',
     subject: name,

@@ -1,10 +1,10 @@
 // Watches and breaks the system calls of real commands, by strace: stops a run after its n-th call that changes a file,
 // makes a call fail, and tells in which order a run wrote, synced and named its files.
 import { execFileSync } from 'node:child_process';
-import { constants, existsSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { constants, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -96,4 +96,83 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   } catch {
     // ended meanwhile
   }
+}
+
+/** What a run did to files, in order: `write`, `sync`, `name` (link, rename, mkdir), `remove`, each with the path. */
+export interface Steps {
+  steps: string[];
+  /** Files that got a name before their bytes were on the disk, and names that never were made durable. */
+  flaws: string[];
+}
+
+/**
+ * Traces a run and tells in which order it wrote, synced, named and removed files below a directory.
+ * @param isFinal whether a path is one that has to last; others may be lost
+ */
+export async function traceOrder(
+  within: string,
+  run: (wrap: string[]) => Promise<unknown>,
+  isFinal: (path: string) => boolean,
+): Promise<Steps> {
+  const directory = mkdtempSync(join(tmpdir(), 'garner-strace-'));
+  const file = join(directory, 'trace');
+  try {
+    await run([...STRACE, '-o', file, '-e', `trace=${CHANGING}`]);
+    return orderOf(callsIn(readFileSync(file, 'utf8')), within, isFinal);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** @returns the calls that succeeded, in the order in which they ended */
+function callsIn(trace: string): string[] {
+  const begun = new Map<string, string>();
+  const calls: string[] = [];
+  for (const line of trace.split('\n')) {
+    const [, pid = '', text = ''] = /^(\d+) +(.*)$/.exec(line) ?? [];
+    if (text.endsWith('<unfinished ...>')) {
+      begun.set(pid, text.slice(0, -'<unfinished ...>'.length));
+      continue;
+    }
+    const call = text.startsWith('<...')
+      ? (begun.get(pid) ?? '') + text.replace(/^<\.\.\. \w+ resumed>/, '')
+      : text;
+    if (/\) += \d/.test(call)) calls.push(call);
+  }
+  return calls;
+}
+
+function orderOf(calls: string[], within: string, isFinal: (path: string) => boolean): Steps {
+  const steps: string[] = [];
+  const flaws: string[] = [];
+  const unsynced = new Set<string>();
+  const unsyncedNames = new Set<string>();
+  for (const call of calls) {
+    const [, name = '', rest = ''] = /^(\w+)\((.*)$/.exec(call) ?? [];
+    const [, opened] = /^\d+<([^>]*)>/.exec(rest) ?? [];
+    const [from = '', to = from] = [...rest.matchAll(/"([^"]*)"/g)].map(([, path]) => path as string);
+    if (/^(pwrite|write|ftruncate|fallocate)/.test(name) && opened?.startsWith(within)) {
+      if (!unsynced.has(opened)) steps.push(`write ${opened}`);
+      unsynced.add(opened);
+    } else if (/^(fsync|fdatasync)$/.test(name) && opened?.startsWith(within)) {
+      steps.push(`sync ${opened}`);
+      unsynced.delete(opened);
+      for (const path of unsyncedNames) if (dirname(path) === opened) unsyncedNames.delete(path);
+    } else if (/^sync/.test(name)) {
+      steps.push('sync all');
+      unsynced.clear();
+      unsyncedNames.clear();
+    } else if (/^(link|rename|mkdir)/.test(name) && to.startsWith(within)) {
+      steps.push(`name ${to}`);
+      if (unsynced.has(from) && isFinal(to)) flaws.push(`${to} got its name before its bytes were synced`);
+      if (name.startsWith('rename')) unsynced.delete(from);
+      if (isFinal(to)) unsyncedNames.add(to);
+    } else if (/^(unlink|rmdir)/.test(name) && from.startsWith(within)) {
+      steps.push(`remove ${from}`);
+      unsyncedNames.delete(from);
+      unsynced.delete(from);
+    }
+  }
+  for (const path of unsyncedNames) flaws.push(`the name ${path} was never synced`);
+  return { steps, flaws };
 }
