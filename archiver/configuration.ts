@@ -1,16 +1,16 @@
 // archiver.yaml: where archives go, which hosts they come from, and how long they stay. Strict: what is misspelt, given
 // twice or out of range is an error that names the file and the key; nothing is guessed.
-import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { isMap, parseDocument } from 'yaml';
+import { isMap, isScalar, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
 import { checkApplication } from '../archive/name.ts';
 import { writeFileDurably } from '../lib/durable.ts';
 import { cannot, GarnerError } from '../lib/errors.ts';
 import { registerUrlSecret } from '../lib/redact.ts';
 import { durationSchema, type Policy, policySchema } from '../lib/retention.ts';
-import { checkOwnership, configDirectory } from '../lib/settings.ts';
+import { checkOwnership, configDirectory, readConfigurationText } from '../lib/settings.ts';
 import { escapeControls } from '../lib/text.ts';
 
 export interface HostConfiguration {
@@ -46,9 +46,20 @@ const absolutePath = z
   .string()
   .refine((text) => isAbsolute(text) && !text.includes('\0'), 'it is no absolute path');
 
+/** @returns undefined where a file URL hides a `/` or a NUL, or is none */
+function pathOf(url: string): string | undefined {
+  try {
+    const path = fileURLToPath(url);
+    return path.includes('\0') ? undefined : path;
+  } catch {
+    return undefined;
+  }
+}
+
 const archiveRoot = z.string().transform((text, context) => {
   if (isAbsolute(text) && !text.includes('\0')) return text;
-  if (/^file:\/\/\/./.test(text) && URL.canParse(text)) return fileURLToPath(text);
+  const path = /^file:\/\/\/./.test(text) ? pathOf(text) : undefined;
+  if (path !== undefined) return path;
   const problem = URL.canParse(text)
     ? 'archives are verified where they lie: only a path or a file:// URL can hold them'
     : 'it is no absolute path';
@@ -61,7 +72,7 @@ const hostUrl = z.string().superRefine((text, context) => {
   const refuse = (message: string): void => context.addIssue({ code: 'custom', message });
   if (url === undefined) refuse('it is no URL such as sftp://user@host/directory');
   else if (url.protocol === 'file:') {
-    if (url.hostname !== '' || url.pathname === '/')
+    if (url.hostname !== '' || url.pathname === '/' || pathOf(text) === undefined)
       refuse('a file URL looks like file:///var/lib/garner/work');
   } else if (url.protocol !== 'sftp:') refuse('only sftp:// and file:// URLs can be pulled from');
   else if (url.hostname === '') refuse('it names no host');
@@ -164,7 +175,7 @@ export function recordHostKey(file: string, host: string, fingerprint: string): 
 
 function readText(file: string): string {
   try {
-    return readFileSync(file, 'utf8').replace(/^\uFEFF/, '');
+    return readConfigurationText(file);
   } catch (error) {
     throw cannot('configuration', 'read', file, error, {
       hint: 'docs/archiver.md shows what goes into it; --config names another file',
@@ -181,6 +192,12 @@ function validate(file: string, text: string): z.output<typeof configurationSche
     throw cannot('configuration', 'use', file, 'it is no list of keys and values');
   let content: unknown;
   try {
+    visit(document, {
+      Pair(_, { key }) {
+        // what reads objects later on leaves out a key of this name
+        if (!isScalar(key) || key.value === '__proto__') throw new Error(`${key}: it is no key`);
+      },
+    });
     content = document.toJS({ maxAliasCount: 100 });
   } catch (error) {
     throw cannot('configuration', 'use', file, error);

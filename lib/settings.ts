@@ -157,6 +157,9 @@ export function configDirectory(env: NodeJS.ProcessEnv = process.env): string {
   return env.GARNER_CONFIG_DIR ? resolve(env.GARNER_CONFIG_DIR) : '/etc/garner';
 }
 
+/** One that is larger is none, and some readers take the square of the time for it. */
+const MAX_CONFIGURATION_BYTES = 1 << 20;
+
 const COMMAND_LINE = 'the command line';
 
 interface Source {
@@ -230,12 +233,27 @@ function lookUp(
 export function readSecretFile(file: string): string {
   try {
     checkOwnership(file, true);
-    const secret = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+    const secret = readConfigurationText(file).replace(/\r?\n$/, '');
     if (secret === '') throw cannot('configuration', 'read the secret file', file, 'it is empty');
     return secret;
   } catch (error) {
     if (error instanceof GarnerError) throw error;
     throw cannot('configuration', 'read the secret file', file, error);
+  }
+}
+
+/**
+ * Reads a configuration file, without a byte order mark.
+ * @throws what the system says, or a text that says what is odd
+ */
+export function readConfigurationText(file: string): string {
+  if (statSync(file).size > MAX_CONFIGURATION_BYTES)
+    throw new Error(`it is larger than ${MAX_CONFIGURATION_BYTES} bytes`);
+  const bytes = readFileSync(file);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new Error('it is no UTF-8 text');
   }
 }
 
@@ -295,14 +313,13 @@ function environment(env: NodeJS.ProcessEnv, known: SettingTable): Source {
 function readEnvFile(file: string, known: SettingTable, required: boolean): Source {
   let content: string;
   try {
-    content = readFileSync(file, 'utf8');
+    content = readConfigurationText(file);
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     if (missing && !required) return { origin: file, values: {} };
     throw cannot('configuration', 'read', file, error);
   }
-  const values = parseEnv(content);
-  checkLines(file, content, known);
+  const values = readLines(file, content, known);
   const hasSecret = Object.entries(values).some(
     ([name, value]) => value !== '' && known[name]?.secret === true,
   );
@@ -311,12 +328,9 @@ function readEnvFile(file: string, known: SettingTable, required: boolean): Sour
 }
 
 /** dotenv reads leniently; this refuses each line that it would read other than its writer meant. */
-function checkLines(file: string, content: string, known: SettingTable): void {
-  const seen = new Set<string>();
-  for (const [index, raw] of content
-    .replace(/^\uFEFF/, '')
-    .split(/\r?\n/)
-    .entries()) {
+function readLines(file: string, content: string, known: SettingTable): Record<string, string> {
+  const values: Record<string, string> = {};
+  for (const [index, raw] of content.split(/\r?\n/).entries()) {
     const line = raw.trim();
     if (line === '' || line.startsWith('#')) continue;
     const refuse = (problem: string, hint?: string): GarnerError =>
@@ -327,18 +341,19 @@ function checkLines(file: string, content: string, known: SettingTable): void {
         `line ${index + 1}: ${problem}`,
         hint === undefined ? {} : { hint },
       );
+    // some of them would end a line for one reader and not for another
+    if (/[\0-\x08\x0b-\x1f\x7f\u2028\u2029]/.test(raw)) throw refuse('it has a control character');
     const match = /^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)$/.exec(line);
     if (match === null) throw refuse('it is not NAME=value');
     const [, name, value] = match as unknown as [string, string, string];
     if (!isKnown(name, known)) throw unknownSetting(file, name, known);
-    if (seen.has(name)) throw refuse(`${name} is given twice`, 'keep one of the two lines');
-    seen.add(name);
+    if (Object.hasOwn(values, name)) throw refuse(`${name} is given twice`, 'keep one of the two lines');
     const quote = value[0] ?? '';
     if ('\'"`'.includes(quote) && quote !== '') {
       const end = value.indexOf(quote, 1);
       if (end === -1) throw refuse(`the value of ${name} has no closing ${quote}`);
       const rest = value.slice(end + 1).trim();
-      if (rest !== '' && !rest.startsWith('#')) {
+      if (rest !== '' && (!rest.startsWith('#') || rest.includes(quote))) {
         throw refuse(
           `the value of ${name} goes on after its closing ${quote}`,
           'quote it with another of \' " `',
@@ -350,5 +365,7 @@ function checkLines(file: string, content: string, known: SettingTable): void {
         `write ${name}='…' if it belongs to the value, else put the comment on a line of its own`,
       );
     }
+    values[name] = parseEnv(line)[name] ?? '';
   }
+  return values;
 }
