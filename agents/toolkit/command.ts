@@ -2,12 +2,11 @@
 import type { Command } from 'commander';
 import { checkApplication, groupName } from '../../archive/name.ts';
 import { type CommandMain, declareProgram, exampleText, runProgram } from '../../lib/command-line.ts';
-import { asGarnerError, cannot, EXIT, GarnerError } from '../../lib/errors.ts';
+import { asGarnerError, cannot, EXIT } from '../../lib/errors.ts';
 import { runSignal } from '../../lib/interrupt.ts';
 import { setLogFormat } from '../../lib/log.ts';
 import { redact } from '../../lib/redact.ts';
 import { CORE_SETTINGS, loadSettings, path } from '../../lib/settings.ts';
-import { escapeControls } from '../../lib/text.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
 import { hostView } from './host-view.ts';
 
@@ -192,14 +191,13 @@ async function restoreAction(
     throw cannot('usage', 'restore with --jobs', jobs, 'it is no number from 1 to 99');
   }
   if (to === '') throw cannot('usage', 'restore to', to, 'the value of --to is empty');
-  if (/^[a-z][a-z0-9+]*:\/\//.test(archive)) {
-    throw new GarnerError(
-      'usage',
-      `cannot restore "${escapeControls(archive.replace(/\/\/[^@/]*@/, '//'))}": it is a URL`,
-      {
-        hint: 'give the path of a local archive; a database goes into GARNER_RESTORE_DATABASE_URL',
-      },
-    );
+  for (const given of [archive, to ?? '']) {
+    const scheme = /^[a-z][a-z0-9+]*:\/\//i.exec(given)?.[0];
+    if (scheme === undefined) continue;
+    // the rest may hold a password
+    throw cannot('usage', 'restore with', `${scheme}…`, 'it is a URL, not a path', {
+      hint: 'a database goes into GARNER_RESTORE_DATABASE_URL, best in a file that only you can read',
+    });
   }
   using context = prepare(options);
   const { restore } = await import('./restore.ts');

@@ -52,6 +52,12 @@ export interface RestoreResult {
 const lockName = (agent: AgentDefinition, instance: string | undefined): string =>
   `agent-${groupName(agent.application, instance)}`;
 
+/** Where a server tells the version, that is the server that the restore goes to. */
+function atTarget(context: AgentContext): AgentContext {
+  const { GARNER_DATABASE_URL, GARNER_RESTORE_DATABASE_URL = GARNER_DATABASE_URL } = context.settings;
+  return { ...context, settings: { ...context.settings, GARNER_DATABASE_URL: GARNER_RESTORE_DATABASE_URL } };
+}
+
 /**
  * Restores an archive.
  * @throws not-an-archive, checksum-mismatch, content-mismatch before anything is changed; restore-refused where
@@ -93,7 +99,7 @@ export async function restore(
     for (const { encoding } of manifest.members) decoders(encoding, settings.GARNER_AGE_IDENTITY_FILE);
     const hasChecksum = await verify(file, decoding);
     const treePlans = options.only === 'database' ? [] : await planTrees(agent, manifest, options, context);
-    if (options.to === undefined) await checkVersion(agent, manifest, options, context);
+    if (options.to === undefined) await checkVersion(agent, manifest, options, atTarget(context));
     await refuseOccupiedTrees(treePlans, options, async () =>
       occupiedDatabases(await databasePlans(context), signal),
     );

@@ -110,7 +110,9 @@ describe('MySQL and MariaDB', () => {
     await account('garner_restore', restoreStatements);
     archive = archiveOf(await dump('agent-mariadb', url('garner_dump')));
     await emptied();
-    expect(await restore('agent-mariadb', archive, url('garner_restore'))).toMatchObject({ exitCode: 0 });
+    const restored = await restore('agent-mariadb', archive, url('garner_restore'));
+    // the version gate asks the server that the restore goes to
+    expect([restored.exitCode, restored.stderr]).toEqual([0, expect.not.stringContaining('unknown')]);
     expect(await dumpAll()).toBe(whole);
     // what is put aside is dumped first
     const both = [
