@@ -45,12 +45,9 @@ export async function startMariadb(options: string[] = []): Promise<MariaDb> {
   const log = join(directory, 'log');
   const port = await freePort();
   const common = ['--no-defaults', `--datadir=${datadir}`, `--user=${userInfo().username}`];
-  await execa('mariadb-install-db', [
-    ...common,
-    '--auth-root-authentication-method=normal',
-    '--skip-test-db',
-    '--innodb-log-file-size=8M',
-  ]);
+  // a server that starts sweeps its tmpdir, and /tmp is that of all
+  const install = ['--auth-root-authentication-method=normal', '--skip-test-db', '--innodb-log-file-size=8M'];
+  await execa('mariadb-install-db', [...common, ...install], { env: { TMPDIR: directory } });
   // setpriv: the server ends with the test process, however that ends
   const server = execa(
     'setpriv',
@@ -58,7 +55,7 @@ export async function startMariadb(options: string[] = []): Promise<MariaDb> {
       ...['--pdeathsig', 'KILL', '/usr/sbin/mariadbd', ...common],
       ...[`--port=${port}`, '--bind-address=127.0.0.1', `--socket=${socket}`],
       ...[`--pid-file=${join(directory, 'pid')}`, `--log-error=${log}`, '--skip-name-resolve'],
-      `--tmpdir=${datadir}`, // a server that starts sweeps its tmpdir: /tmp is that of all
+      `--tmpdir=${datadir}`,
       '--innodb-log-file-size=8M',
       ...['--innodb-buffer-pool-size=64M', '--innodb-flush-log-at-trx-commit=0', ...options],
     ],
