@@ -138,6 +138,8 @@ export default defineAgent({
     );
   },
 
+  build: (context) => readConfiguration(context).buildNumber,
+
   databases(context) {
     const database = context.settings.CONFLUENCE_SCHEMA_NAME;
     if (database === undefined) return [configuredDatabase(context).source];

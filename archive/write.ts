@@ -53,6 +53,7 @@ export interface ArchiveWriter extends Disposable {
 /**
  * Starts an archive. Its name's second is taken now; where an archive of this second exists, the next one is waited for.
  * The caller holds the lock of this application. Disposing an unpublished writer removes what it wrote.
+ * @param build the application's build number, which goes into the second line of VERSION
  */
 export async function startArchive(
   workDir: WorkDir,
@@ -60,6 +61,7 @@ export async function startArchive(
   version: string,
   tool: Manifest['tool'],
   checksums: readonly Checksum[],
+  build?: string,
 ): Promise<ArchiveWriter> {
   const { startedAt, name } = await freeName(workDir.path, identity);
   const finalPath = join(workDir.path, `${name}${ARCHIVE_SUFFIX}`);
@@ -155,7 +157,7 @@ export async function startArchive(
   }
 
   try {
-    addText(VERSION_NAME, 'version', `${version}\n`);
+    addText(VERSION_NAME, 'version', `${version}\n${build === undefined ? '' : `build ${build}\n`}`);
   } catch (error) {
     discard();
     throw error;

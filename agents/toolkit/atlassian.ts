@@ -30,7 +30,7 @@ export function readAtlassianConfiguration(view: HostView, file: string): Atlass
   return {
     file,
     setupStep: child('setupStep')?.text.trim() || undefined,
-    buildNumber: child('buildNumber')?.text.trim() || undefined,
+    buildNumber: /^\s*(\d{1,10})\s*$/.exec(child('buildNumber')?.text ?? '')?.[1],
     properties: new Map(properties.children.map(({ attributes, text }) => [attributes.name ?? '', text])),
   };
 }

@@ -56,7 +56,8 @@ export async function backUp(
 
   const identity = { application: agent.application, instance, host: settings.GARNER_HOST };
   const tool: Manifest['tool'] = { name: 'garner', version: garnerVersion() };
-  using writer = await startArchive(workDir, identity, version, tool, settings.GARNER_CHECKSUMS);
+  const build = agent.build?.(context);
+  using writer = await startArchive(workDir, identity, version, tool, settings.GARNER_CHECKSUMS, build);
   const progress = startProgress(group);
   const storing: StoreContext & Pick<DumpContext, 'clientOptions'> = {
     encoding: { recipients: settings.GARNER_AGE_RECIPIENTS ?? [] },

@@ -45,6 +45,8 @@ export interface AgentDefinition<S extends SettingTable = SettingTable> {
   settings: S;
   /** @returns the application's version; a throw counts as `unknown`, with a warning */
   version(context: AgentContext<S>): Promise<string> | string;
+  /** @returns the number of the build that the data belongs to, where an application has such a thing beside its version */
+  build?(context: AgentContext<S>): string | undefined;
   databases(context: AgentContext<S>): Promise<DatabaseSource[]> | DatabaseSource[];
   trees(context: AgentContext<S>): Promise<TreeSource[]> | TreeSource[];
   /**

@@ -33,7 +33,7 @@ agentContract('confluence', '7.19 on MariaDB', async (directory) => {
     settings: site.settings,
     places: site.places,
     members: ['confluence.sql', 'home.tar', 'home.list'],
-    version: /^7\.19\.2$/,
+    version: /^7\.19\.2$/m,
     secrets: [PASSWORD],
     treeFind: { home: [site.home, '.', ...site.find] },
     dumpDatabases: async () => (await execa('mariadb-dump', dump)).stdout,
@@ -63,7 +63,7 @@ agentContract('confluence', '9.2 on PostgreSQL', async (directory) => {
     places: site.places,
     members: ['confluence.dump', 'roles.sql', 'home.tar', 'home.list'],
     dumpFileSuffix: 'dump',
-    version: /^9\.2\.1$/,
+    version: /^9\.2\.1$/m,
     secrets: [PASSWORD],
     treeFind: { home: [site.home, '.', ...site.find] },
     dumpDatabases: () => server.dump('confluence'),
@@ -111,6 +111,7 @@ describe('agent-confluence on MariaDB', () => {
     expect(ran).toMatchObject({ exitCode: 0 });
     const { archive, crossChecks, version } = JSON.parse(ran.stdout);
     expect(version).toBe('8.8.0');
+    expect((await execa('tar', ['-xOf', archive, 'VERSION'])).stdout).toBe('8.8.0\nbuild 9104');
     const rows = Number(
       await server.query("SELECT COUNT(*) FROM CONTENT WHERE CONTENTTYPE = 'ATTACHMENT'", 'confluence'),
     );
