@@ -14,6 +14,7 @@ const PAGE = join(ROOT, 'docs/faults.md');
 interface TestResult {
   fullName: string;
   title: string;
+  ancestorTitles: string[];
   status: string;
   file: string;
 }
@@ -48,7 +49,10 @@ async function runTests(ids: readonly string[], seed: number): Promise<TestResul
 }
 
 function judge({ id, waitsFor, needs }: FaultRow, results: readonly TestResult[]): Outcome {
-  const tests = results.filter(({ title }) => /^(F\d\d )+/.exec(title)?.[0].includes(`${id} `));
+  // a group of tests may carry the id for all of them
+  const tests = results.filter(({ title, ancestorTitles }) =>
+    [title, ...ancestorTitles].some((text) => /^(F\d\d )+/.exec(text)?.[0].includes(`${id} `)),
+  );
   const ran = tests.filter(({ status }) => status === 'passed' || status === 'failed');
   if (ran.some(({ status }) => status === 'failed')) return { state: 'failed', tests: ran };
   if (ran.length > 0) return { state: 'held', tests: ran };

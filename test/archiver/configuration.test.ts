@@ -83,7 +83,7 @@ describe('archiver.yaml', () => {
     expect(configuration.hosts[0]?.remove).toBe(false);
   });
 
-  test('may begin with a byte order mark and have the line ends of Windows', () => {
+  test('F61 may begin with a byte order mark and have the line ends of Windows', () => {
     const configuration = readConfiguration(write(`\uFEFF${EXAMPLE.replaceAll('\n', '\r\n')}`));
     expect(configuration.hosts.map(({ name }) => name)).toEqual(['web1', 'local']);
   });
@@ -122,7 +122,7 @@ describe('archiver.yaml', () => {
       'hosts.web1.applications.0: it is no application',
     ],
     ['text that is no YAML', 'hosts:', 'hosts: [', 'line '],
-  ])('refuses %s, naming file and key', (_, from, to, message) => {
+  ])('%s: refused, naming file and key', (_, from, to, message) => {
     const error = refusal(EXAMPLE.replace(from, to));
     expect(error).toMatchObject({ code: 'configuration', exitCode: 2 });
     expect(error.message).toContain(`"${join(dir, 'archiver.yaml')}"`);

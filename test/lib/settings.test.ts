@@ -145,7 +145,7 @@ describe('names', () => {
 });
 
 describe('how a file is written', () => {
-  test('a BOM, CRLF, comments, export and spaces around = are read right', () => {
+  test('F61 a BOM, CRLF, comments, export and spaces around = are read right', () => {
     put('garner.env', '\uFEFFGARNER_HOST = web1 \r\n# a comment\r\n\r\nexport GARNER_TIMEOUT=90s\r\n');
     expect(load()).toMatchObject({ GARNER_HOST: 'web1', GARNER_TIMEOUT: 90_000 });
   });
