@@ -98,6 +98,35 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
+/**
+ * Runs a command whose n-th call of a kind comes back with something else; it is not made.
+ * @param fault as strace takes it: `error=EIO`, `retval=512`
+ * @param n counted in each thread; `1+`: all of them
+ * @param paths only calls about these files count, if any are given
+ * @returns what the run came to, and the calls that were touched
+ */
+export async function failCall<T>(
+  call: string,
+  fault: string,
+  n: number | '1+',
+  run: (wrap: string[]) => Promise<T>,
+  paths: readonly string[] = [],
+): Promise<{ ended: T; touched: string[] }> {
+  const directory = mkdtempSync(join(tmpdir(), 'garner-strace-'));
+  const file = join(directory, 'trace');
+  try {
+    const only = paths.flatMap((path) => ['-P', path]);
+    const inject = `inject=${call}:${fault}:when=${n}`;
+    const ended = await run([...STRACE, '-o', file, ...only, '-e', `trace=${call}`, '-e', inject]);
+    const touched = readFileSync(file, 'utf8')
+      .split('\n')
+      .filter((line) => line.includes('(INJECTED)'));
+    return { ended, touched };
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
 /** What a run did to files, in order: `write`, `sync`, `name` (link, rename, mkdir), `remove`, each with the path. */
 export interface Steps {
   steps: string[];
