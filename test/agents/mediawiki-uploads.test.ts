@@ -51,22 +51,34 @@ async function useFiles(wiki: Wiki): Promise<void> {
   expect(hidden).toContain('it is hidden');
 }
 
+interface Server {
+  database: string;
+  stop(): Promise<unknown>;
+  /** Makes its database anew. */
+  empty?(): Promise<void>;
+}
+
 const ENGINES = {
-  SQLite: async () => ({ database: 'sqlite', stop: async () => {} }),
-  MariaDB: async () => {
+  SQLite: async (): Promise<Server> => ({ database: 'sqlite', stop: async () => {} }),
+  MariaDB: async (): Promise<Server> => {
     const server = await startMariadb();
     return { database: await server.createDatabase('wiki', 'wiki', 'canary-1'), stop: () => server.stop() };
   },
-  PostgreSQL: async () => {
+  PostgreSQL: async (): Promise<Server> => {
     const server = await startPostgres();
-    return { database: await server.createDatabase('wiki', 'wiki', 'canary-1'), stop: () => server.stop() };
+    const database = await server.createDatabase('wiki', 'wiki', 'canary-1');
+    const empty = async () => {
+      await server.query('DROP DATABASE wiki WITH (FORCE)');
+      await server.createDatabase('wiki', 'wiki', 'canary-1');
+    };
+    return { database, stop: () => server.stop(), empty };
   },
 };
 
-describe.each(Object.entries(ENGINES))('the uploads of a MediaWiki on %s', (_, start) => {
+describe.each(Object.entries(ENGINES))('the uploads of a MediaWiki on %s', (name, start) => {
   let home: string;
   let wiki: Wiki;
-  let stop: () => Promise<unknown>;
+  let server: Server | undefined;
   let bench: Bench;
   const backup = async (env: Record<string, string> = {}) => {
     const settings = { MEDIAWIKI_DIR: wiki.directory, ...env };
@@ -76,14 +88,13 @@ describe.each(Object.entries(ENGINES))('the uploads of a MediaWiki on %s', (_, s
 
   beforeAll(async () => {
     home = mkdtempSync(join(tmpdir(), 'garner-uploads-'));
-    const server = await start();
-    stop = server.stop;
+    server = await start();
     wiki = await createWiki({ directory: join(home, 'wiki'), database: server.database });
     await wiki.stop();
     await useFiles(wiki);
   });
   afterAll(async () => {
-    await stop?.();
+    await server?.stop();
     rmSync(home, { recursive: true });
   });
   beforeEach(() => {
@@ -128,5 +139,26 @@ describe.each(Object.entries(ENGINES))('the uploads of a MediaWiki on %s', (_, s
       ],
     });
     expect((await execa('tar', ['-tf', archive])).stdout).toContain('deleted.tar.zst');
+  });
+
+  // the other two are brought back by test/e2e/main-path.test.ts
+  it.runIf(name === 'PostgreSQL')('come back with their pages after all was lost', async () => {
+    const pages = async () => {
+      await wiki.serve();
+      const shown = [await wiki.fetchPage('Main Page'), await wiki.fetchPage('Räksmörgås')];
+      const file = (await wiki.fetchFile('Röd_ruta.png')).toString('base64');
+      await wiki.stop();
+      return [...shown, file];
+    };
+    const before = await pages();
+    const { archive } = await backup();
+    await server?.empty?.();
+    for (const part of ['images', 'extensions', 'skins', 'LocalSettings.php'])
+      rmSync(join(wiki.directory, part), { recursive: true });
+    rmSync(join(home, 'apart'), { recursive: true });
+    const env = { MEDIAWIKI_DIR: wiki.directory };
+    expect(await bench.run('agent-mediawiki', ['restore', archive], { env })).toMatchObject({ exitCode: 0 });
+    expect(await pages()).toEqual(before);
+    expect(await backup()).toMatchObject({ exitCode: 0 });
   });
 });
