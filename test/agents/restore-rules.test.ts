@@ -172,3 +172,49 @@ it('keeps what each of several restores replaces', async () => {
   }
   expect(kept.map((file) => readFileSync(file, 'utf8'))).toEqual(['first', 'second', 'third']);
 });
+
+it('F20 loses nothing and restores again, wherever among its renames it was killed', {
+  timeout: 180_000,
+}, async () => {
+  const archive = await backup();
+  let kills = 0;
+  for (let ended = false; !ended; ) {
+    const [content, row] = [`content ${kills}`, `${100 + kills}`];
+    writeFileSync(join(wiki, 'images/a/x.png'), content);
+    await execa('sqlite3', [join(data, 'wiki.sqlite'), `UPDATE page SET t = ${row}`]);
+    const ran = await bench.run('agent-mediawiki', ['restore', archive, '--force'], {
+      env,
+      wrap: [
+        ...['strace', '-f', '--seccomp-bpf', '-qq', '-o', '/dev/null', '-e', 'trace=rename'],
+        ...['-e', `inject=rename:signal=KILL:when=${kills + 1}`],
+      ],
+    });
+    ended = ran.exitCode === 0;
+    if (!ended) {
+      expect(ran.exitCode).toBe(137);
+      kills += 1;
+    }
+    // what was there is where it was, or aside
+    const files = await execa('grep', ['-rlx', content, bench.directory, '--include=x.png']);
+    expect(files.stdout).not.toBe('');
+    const found = await execa('find', [data, '-name', 'wiki.sqlite*', '!', '-name', '*-???']);
+    const kept = await Promise.all(found.stdout.split('\n').map(rows));
+    expect(kept).toContain(row);
+    const again = await restore(archive, '--force');
+    expect(again).toMatchObject({ exitCode: 0 });
+    expect(readFileSync(join(wiki, 'images/a/x.png'), 'utf8')).toBe('old');
+    expect(await rows(join(data, 'wiki.sqlite'))).toBe('1');
+    const left = await execa('find', [
+      wiki,
+      data,
+      bench.directory,
+      '-name',
+      '.part-*',
+      '-o',
+      '-name',
+      '.garner-restore-*',
+    ]);
+    expect(left.stdout).toBe('');
+  }
+  expect(kills).toBeGreaterThan(5);
+});
