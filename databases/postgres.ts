@@ -19,7 +19,14 @@ import {
   streamRows,
   withSession,
 } from './toolkit/postgres-client.ts';
-import { NAMED_ROLES, OCCUPIED, shownName, TABLES, type Table } from './toolkit/postgres-contents.ts';
+import {
+  HIDDEN_SEQUENCES,
+  NAMED_ROLES,
+  OCCUPIED,
+  shownName,
+  TABLES,
+  type Table,
+} from './toolkit/postgres-contents.ts';
 import { restoreDump } from './toolkit/postgres-restore.ts';
 import { dumpRoles, serverOf } from './toolkit/postgres-roles.ts';
 
@@ -37,7 +44,10 @@ const EXPORT = `${BEGIN} ${NO_LIMITS}
 
 async function listReadableTables(connection: PostgresConnection, session: Session): Promise<Table[]> {
   const tables = await session.ask<Table[]>(TABLES);
-  const hidden = tables.filter(({ readable }) => !readable).map(shownName);
+  const hidden = [
+    ...tables.filter(({ readable }) => !readable).map(shownName),
+    ...(await session.ask<string[]>(HIDDEN_SEQUENCES)),
+  ];
   if (hidden.length === 0) return tables;
   throw cannot(
     'database-rights',
@@ -48,11 +58,22 @@ async function listReadableTables(connection: PostgresConnection, session: Sessi
   );
 }
 
+const sqlName = ({ schema, name }: Table): string => `ONLY ${quoteName(schema)}.${quoteName(name)}`;
+
+/** Holds off TRUNCATE and ALTER TABLE, which a snapshot does not, until the transaction ends. */
+async function lockTables(session: Session, tables: readonly Table[]): Promise<void> {
+  for (let at = 0; at < tables.length; at += 500) {
+    const some = tables.slice(at, at + 500).map(sqlName);
+    await session.ask(`LOCK TABLE ${some.join(', ')} IN ACCESS SHARE MODE; SELECT to_jsonb(true)`);
+  }
+}
+
 async function countRows(session: Session, tables: readonly Table[]): Promise<Record<string, number>> {
   const counts: [string, number][] = [];
   for (const table of tables) {
-    const name = `${quoteName(table.schema)}.${quoteName(table.name)}`;
-    counts.push([shownName(table), await session.ask<number>(`SELECT to_jsonb(count(*)) FROM ONLY ${name}`)]);
+    // rolled back: counting locks indexes too, and locks are few
+    const count = `SAVEPOINT counting; SELECT to_jsonb(count(*)) FROM ${sqlName(table)}; ROLLBACK TO counting; RELEASE counting`;
+    counts.push([shownName(table), await session.ask<number>(count)]);
   }
   return Object.fromEntries(counts);
 }
@@ -140,6 +161,7 @@ const engine: Engine<PostgresConnection> = {
         await checkClient(client, connection, major, 'database-dump', access.env, signal);
       const roles = await session.ask<string[]>(NAMED_ROLES);
       const tables = await listReadableTables(connection, session);
+      await lockTables(session, tables);
 
       const client: Command = {
         file: findClient('pg_dump'),

@@ -77,7 +77,6 @@ export function openAccess(connection: PostgresConnection, more: Record<string, 
   const fd = password === undefined ? undefined : openPasswordFile(connection, password);
   const parameters = {
     host,
-    hostaddr: host === undefined ? undefined : '', // PGHOSTADDR would win over the name
     port: port?.toString(),
     user,
     dbname: database,
@@ -92,7 +91,8 @@ export function openAccess(connection: PostgresConnection, more: Record<string, 
     args: ['--no-password', `--dbname=${connectionString(parameters)}`],
     env: {
       // Debian's wrapper takes the newest client where a host is named, else that of the local cluster
-      ...(host === undefined ? {} : { PGHOST: host }),
+      // PGHOSTADDR would win over the name; pg_dumpall drops an empty one from its arguments
+      ...(host === undefined ? {} : { PGHOST: host, PGHOSTADDR: '' }),
       ...(password === undefined ? {} : { PGPASSWORD: '' }), // another account's: it would win over the file
     },
     fds: fd === undefined ? [] : [fd],
@@ -139,16 +139,19 @@ export function clientError(
   doWhat: string,
   connection: PostgresConnection,
   ended: Ended,
-  hint?: string,
 ): GarnerError {
   const cause = errorOf(ended);
+  const locks =
+    code === 'database-dump' && /max_locks_per_transaction|out of shared memory/.test(ended.stderr);
   const rights = code === 'database-dump' && /permission denied|row-level security/.test(cause);
   return cannot(
     rights ? 'database-rights' : code,
     doWhat,
     describeConnection(connection),
     cause,
-    hint === undefined ? {} : { hint },
+    locks
+      ? { hint: 'raise max_locks_per_transaction of the server: a dump takes a lock for each table' }
+      : {},
   );
 }
 

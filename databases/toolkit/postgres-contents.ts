@@ -23,6 +23,14 @@ export const TABLES = `SELECT coalesce(jsonb_agg(jsonb_build_object('schema', ns
   FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
   WHERE relkind = 'r' AND relpersistence <> 't' AND ${USER_SCHEMA} AND ${notOfExtension('pg_class', 'c')}`;
 
+/** The names of sequences that the account may not read: a dump has their values. */
+export const HIDDEN_SEQUENCES = `SELECT coalesce(jsonb_agg(CASE nspname WHEN 'public' THEN relname ELSE nspname || '.' || relname END
+    ORDER BY nspname, relname), '[]')
+  FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+  WHERE relkind = 'S' AND relpersistence <> 't' AND ${USER_SCHEMA} AND ${notOfExtension('pg_class', 'c')}
+    AND NOT (has_schema_privilege(n.oid, 'USAGE')
+      AND CASE WHEN relkind = 'S' THEN has_sequence_privilege(c.oid, 'SELECT') END)`;
+
 /**
  * Roles that own something here or have rights to it, and those that have rights as their members. The server records no
  * dependency on the role that made it (oid 10).

@@ -60,7 +60,7 @@ export async function restoreDump(
     const ended = await capture(clientOf(access, [...options, `--jobs=${jobs}`, file.path]), { signal });
     if (ended.code !== 0) {
       throw cannot('database-restore', 'restore database', describeConnection(connection), errorOf(ended), {
-        hint: `the database is partly filled now${before === undefined ? '; empty it before the next try' : `; ${before}`}`,
+        hint: `${remedyOf(ended.stderr)}the database is partly filled now${before === undefined ? '; empty it before the next try' : `; ${before}`}`,
       });
     }
   }

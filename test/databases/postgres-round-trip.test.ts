@@ -223,4 +223,11 @@ it('leaves a database as it was where the restore fails: a tablespace that the s
   });
   expect(ran.stderr).toMatch(/hint: create the tablespace.*the database is as before/);
   expect(await server.dump('untouched')).toBe(before);
+
+  const parallel = await restore(archive, url('untouched'), ['--jobs', '2']);
+  expect(parallel.exitCode).toBe(1);
+  expect(parallel.stderr).toMatch(
+    /hint: create the tablespace.*the database is partly filled now; empty it before the next try/,
+  );
+  expect(bench.workFiles()).toHaveLength(3);
 });
