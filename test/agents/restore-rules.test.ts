@@ -185,7 +185,7 @@ it('F20 loses nothing and restores again, wherever among its renames it was kill
     const ran = await bench.run('agent-mediawiki', ['restore', archive, '--force'], {
       env,
       wrap: [
-        ...['strace', '-f', '--seccomp-bpf', '-qq', '-o', '/dev/null', '-e', 'trace=rename'],
+        ...['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=rename'],
         ...['-e', `inject=rename:signal=KILL:when=${kills + 1}`],
       ],
     });
