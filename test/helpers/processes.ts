@@ -48,3 +48,27 @@ export function watchProcesses(texts: readonly string[]): () => { found: string[
     return { found: [...found], seen: seen.size };
   };
 }
+
+/**
+ * Looks every 100 ms at the memory of the processes that have a text in their environment.
+ * @returns a function that stops it and gives, by program, the most that one process had at a time, in bytes
+ */
+export function watchMemory(mark: string): () => Map<string, number> {
+  const most = new Map<string, number>();
+  const timer = setInterval(() => {
+    for (const pid of processesWith(mark)) {
+      try {
+        const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+        const [, program = ''] = /^Name:\s+(.*)$/m.exec(status) ?? [];
+        const bytes = Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
+        most.set(program, Math.max(most.get(program) ?? 0, bytes));
+      } catch {
+        // ended meanwhile
+      }
+    }
+  }, 100);
+  return () => {
+    clearInterval(timer);
+    return most;
+  };
+}
