@@ -219,7 +219,8 @@ describe('the confluence agent', () => {
     { 'jdbc.password.decrypter.classname': 'com.atlassian.secrets.store.vault.VaultSecretStore' },
     { 'hibernate.connection.password': '{ATL_SECURED}' },
   ])('asks for GARNER_DATABASE_URL where the password is encrypted: %o', (properties) => {
-    configure(properties as unknown as Record<string, string>);
+    const encoded = Buffer.from('looks like base64').toString('base64');
+    configure({ 'hibernate.connection.password': encoded, ...(properties as object) });
     const { HOME } = process.env;
     process.env.HOME = directory;
     const error = errorOf(() => database());
