@@ -16,8 +16,9 @@ import { type Failure, type Result, type Run, tellFailure } from './run.ts';
 
 /** Checksum files are published before their archive: one that is missing this long does not come any more. */
 const CHECKSUM_WAIT_MS = 3 * 3_600_000;
-/** More warnings than anybody reads; a host can make up as many names as it likes. */
+/** More than anybody reads; a host can make up as many names as it likes. */
 const MAX_WARNINGS = 20;
+const MAX_FAILURES = 20;
 const MAX_SKIPPED = 10_000;
 
 export interface HostReport {
@@ -28,13 +29,25 @@ export interface HostReport {
   warnings: string[];
   /** Archives that were pruned here afterwards. */
   pruned: string[];
-  /** The first failure; all of them are logged. */
+  /** The first failure. */
   error: Failure | null;
+  /** The first of them, as the log has them. */
   failures: (Failure & { name?: string })[];
+  failureCount: number;
 }
 
 export function emptyReport(host: string): HostReport {
-  return { host, result: 'ok', pulled: [], skipped: [], warnings: [], pruned: [], error: null, failures: [] };
+  return {
+    host,
+    result: 'ok',
+    pulled: [],
+    skipped: [],
+    warnings: [],
+    pruned: [],
+    error: null,
+    failures: [],
+    failureCount: 0,
+  };
 }
 
 /** Adds a warning to a host's report, and tells it. */
@@ -70,6 +83,11 @@ export async function pullHost(
   const report = emptyReport(host.name);
   const fail = (caught: unknown, name?: string): void => {
     signal.throwIfAborted();
+    report.failureCount += 1;
+    if (report.failures.length === MAX_FAILURES) {
+      if (report.failureCount === MAX_FAILURES + 1) addWarning(report, 'more of its archives failed');
+      return;
+    }
     const failure = tellFailure(host.name, caught);
     report.failures.push(name === undefined ? failure : { name, ...failure });
     report.error ??= failure;
@@ -84,9 +102,10 @@ export async function pullHost(
       signal,
     });
     const entries = await store.list('');
+    const names = new Set(entries.map(({ name }) => name));
     for (const offered of pick(entries, host, report)) {
       try {
-        if (!hasChecksum(entries, offered, run.now, report)) continue;
+        if (!hasChecksum(names, offered, run.now, report)) continue;
         if (dryRun) {
           await addOffered(run, store, offered, report);
           continue;
@@ -150,9 +169,9 @@ function isWanted(
 }
 
 /** @throws checksum-missing where it was waited for long enough */
-function hasChecksum(entries: StoreEntry[], offered: Offered, now: Date, report: HostReport): boolean {
+function hasChecksum(names: ReadonlySet<string>, offered: Offered, now: Date, report: HostReport): boolean {
   const { entry, name } = offered;
-  if (entries.some((other) => other.name === `${entry.name}.sha256`)) return true;
+  if (names.has(`${entry.name}.sha256`)) return true;
   // a time of the future doesn't make it wait for ever
   const ageMs = Math.abs(now.getTime() - entry.modifiedMs);
   if (ageMs > CHECKSUM_WAIT_MS) {
@@ -217,11 +236,11 @@ function describe(error: unknown): string {
 
 /** @returns a host's result in one line */
 export function summarize(report: HostReport): string {
-  const { host, result, pulled, pruned, failures, warnings, error } = report;
+  const { host, result, pulled, pruned, failureCount, warnings, error } = report;
   const parts = [`${plural(pulled.length, 'archive')} pulled`];
   if (pruned.length > 0) parts.push(`${pruned.length} pruned`);
   if (warnings.length > 0) parts.push(plural(warnings.length, 'warning'));
-  if (failures.length > 0) parts.push(plural(failures.length, 'failure'));
+  if (failureCount > 0) parts.push(plural(failureCount, 'failure'));
   const cause = error === null ? '' : `: ${error.message}`;
   return `${host}: ${result}, ${parts.join(', ')}${cause}`;
 }

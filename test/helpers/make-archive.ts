@@ -24,6 +24,8 @@ export interface ArchiveOptions {
   content?: string | Buffer;
   /** Replaces fields of the manifest, to make it lie; a text replaces all of it. */
   manifest?: Record<string, unknown> | string;
+  /** Takes the place of the tree's member, with the size that the manifest gives it. */
+  tree?: { path: string; uncompressedSizeBytes: number };
 }
 
 export interface MadeArchive {
@@ -37,7 +39,7 @@ export interface MadeArchive {
 const MAKE_MEMBERS = `
 set -eu
 cd "$1"
-tar --format=gnu -C tree -cf - . | zstd -q -c > files.tar.zst
+[ -e files.tar.zst ] || tar --format=gnu -C tree -cf - . | zstd -q -c > files.tar.zst
 zstd -q -c list > files.list.zst
 sha256sum VERSION files.tar.zst files.list.zst
 tar --format=gnu -C tree -cf - . | wc -c
@@ -74,9 +76,14 @@ export async function makeArchive(directory: string, options: ArchiveOptions): P
     writeFileSync(join(scratch, 'tree', 'page.txt'), content);
     writeFileSync(join(scratch, 'VERSION'), '1.39.17\n');
     writeFileSync(join(scratch, 'list'), `page.txt\t${Buffer.byteLength(content)}\t1\0`);
+    if (options.tree !== undefined) copyFileSync(options.tree.path, join(scratch, 'files.tar.zst'));
     const { stdout } = await execa('sh', ['-c', MAKE_MEMBERS, 'sh', scratch]);
     const lines = stdout.split('\n');
-    const uncompressed = [8, Number(lines[3]), statSync(join(scratch, 'list')).size];
+    const uncompressed = [
+      8,
+      options.tree?.uncompressedSizeBytes ?? Number(lines[3]),
+      statSync(join(scratch, 'list')).size,
+    ];
     let offsetBytes = 512;
     const members = ['VERSION', 'files.tar.zst', 'files.list.zst'].map((name, index) => {
       const sizeBytes = statSync(join(scratch, name)).size;
