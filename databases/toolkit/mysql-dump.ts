@@ -43,21 +43,20 @@ function dumpCommand(
   const own = ['column-statistics=0', 'set-gtid-purged=OFF'].filter((option) =>
     client.knows(option.split('=')[0] as string),
   );
+  const snapshot = more.some((option) => /^(-x$|--lock-all)/.test(option)) ? [] : ['--single-transaction'];
   return {
     file: client.file,
+    // what a whole dump needs comes last, and wins
     args: [
       ...access.args,
-      '--single-transaction',
-      '--quick',
-      '--routines',
-      '--triggers',
-      '--hex-blob',
+      ...more,
+      ...snapshot,
+      ...['--quick', '--routines', '--triggers', '--hex-blob', '--create-options', '--set-charset'],
       '--no-tablespaces',
       '--skip-add-locks', // a lock of one table forbids the sequences of its defaults; and takes a right
       '--default-character-set=utf8mb4',
       MAX_PACKET,
       ...own.map((option) => `--${option}`),
-      ...more,
       '--',
       connection.database,
     ],

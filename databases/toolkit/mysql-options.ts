@@ -4,16 +4,45 @@ import { cannot } from '../../lib/errors.ts';
 
 /** Options that would make a dump less than whole, or unreadable to what checks it. */
 const REFUSED = [
-  '--compact',
-  '--result-file',
-  '--password',
-  '--no-data',
-  '--where',
-  '--ignore-table',
-  '--xml',
-  '--tab',
+  // leave something out, or let errors pass
+  ...[
+    '--no-data',
+    '--where',
+    '--ignore-table',
+    '--ignore-table-data',
+    '--ignore-database',
+    '--no-create-info',
+  ],
+  ...['--skip-triggers', '--skip-routines', '--skip-events', '--force', '--as-of', '--skip-create-options'],
+  ...['--ignore-error', '--ignore-views', '--skip-hex-blob', '--no-set-names', '--skip-set-charset'],
+  ...['--skip-single-transaction', '--skip-dump-history', '--system', '--compatible'],
+  // no dump of this one database on stdout, or none that can be checked
+  ...[
+    '--compact',
+    '--skip-comments',
+    '--result-file',
+    '--xml',
+    '--tab',
+    '--dir',
+    '--databases',
+    '--all-databases',
+  ],
+  ...['--tables', '--skip-quote-names', '--delayed-insert', '--print-defaults', '--help', '--version'],
+  // do something to the server, or need more than a reader's rights to be restored
+  ...[
+    '--flush-logs',
+    '--delete-master-logs',
+    '--delete-source-logs',
+    '--add-drop-database',
+    '--apply-slave-statements',
+  ],
+  // memory; secrets where others see them
+  ...['--skip-quick', '--password'],
 ];
-const REFUSED_SHORT = /^-[prdwXT]/;
+/** The same as single letters, which may stand together: `-qd`. */
+const REFUSED_SHORT = /^-[^-]*[prdwXTtfFBANVI?]/;
+/** Statements for a replica that a restore would run; with `=2` they are comments. */
+const REPLICATION = /^--(master-data|source-data|dump-slave|dump-replica)(=1)?$/;
 
 /**
  * Splits MYSQLDUMP_PARAMS like a command line, without a shell.
@@ -24,9 +53,8 @@ export function parseClientOptions(params: string | undefined): string[] {
   for (const option of options) {
     const name = (option.split('=')[0] as string).replaceAll('_', '-');
     // clients take abbreviations: --compac, --pass
-    const refused =
-      name.length > 2 && REFUSED.some((full) => full.startsWith(name) || name.startsWith('--ignore-table'));
-    if (refused || REFUSED_SHORT.test(option)) {
+    const refused = name.length > 2 && REFUSED.some((full) => full.startsWith(name));
+    if (refused || REFUSED_SHORT.test(option) || REPLICATION.test(option.replaceAll('_', '-'))) {
       throw cannot('configuration', 'use setting', 'MYSQLDUMP_PARAMS', `the option ${name} is refused`, {
         hint: 'a dump made with it is not whole, or could not be checked',
       });

@@ -136,12 +136,15 @@ END //`,
       "CREATE TABLE a (`id` INT PRIMARY KEY, `x VALUES (` TEXT); INSERT INTO a VALUES (1,'),('),(2,NULL),(3,';')",
       'shapes',
     );
+    await server.query("GRANT RELOAD ON *.* TO shapes@'%'"); // for --lock-all-tables
     for (const params of [
       '--complete-insert',
       '--skip-extended-insert',
       '--replace',
       '--insert-ignore',
-      '--skip-opt --create-options',
+      '--skip-opt',
+      '--skip-dump-date',
+      '--lock-all-tables',
     ]) {
       const { stdout } = await execa(AGENT, ['--json'], {
         env: { ...environment(url), MYSQLDUMP_PARAMS: params },
@@ -186,12 +189,23 @@ describe('a round trip', () => {
 
 describe('credentials', () => {
   it('reach the server whatever characters the password has', async () => {
-    const password = `a&amp;b%40'"\\$#; \`x=[]ü\\n`;
-    await server.query(
-      `CREATE DATABASE pw; CREATE TABLE pw.t (id INT); CREATE USER pw IDENTIFIED BY '${password.replace(/['\\]/g, '\\$&')}'; GRANT ALL ON pw.* TO pw`,
-    );
-    const url = `mysql://pw:${encodeURIComponent(password).replaceAll("'", '%27')}@127.0.0.1:${server.port}/pw`;
-    expect((await backUp(url)).tables).toEqual({ t: 0 });
+    const ascii = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).join('');
+    await server.query('CREATE DATABASE pw; CREATE TABLE pw.t (id INT)');
+    for (const [index, password] of [
+      ascii,
+      ' # lead and trail ',
+      '\ttab\n\r\\n"\'',
+      'ünï 😀',
+      '\\s\\',
+      '#',
+    ].entries()) {
+      const literal = password.replace(/['\\]/g, '\\$&');
+      await server.query(
+        `CREATE USER pw${index} IDENTIFIED BY '${literal}'; GRANT ALL ON pw.* TO pw${index}`,
+      );
+      const url = `mysql://pw${index}:${encodeURIComponent(password)}@127.0.0.1:${server.port}/pw`;
+      expect((await backUp(url)).tables, password).toEqual({ t: 0 });
+    }
   });
 
   it("come from the client's own option files where no URL is set", async () => {
@@ -222,8 +236,26 @@ describe('MYSQLDUMP_PARAMS', () => {
     '--compac',
     '--ignore-table-data=x',
     'users',
+    '--no-create-info',
+    '--skip-triggers',
+    '--skip-comments',
+    '--force',
+    '-qd',
+    '--databases',
+    '--all-databases',
+    '--tab=/tmp',
+    '--master-data',
+    '--master_data=1',
+    '--compatible=ansi',
   ])('refuses %s', (option) => {
     expect(() => parseClientOptions(`--quick ${option}`)).toThrow(/MYSQLDUMP_PARAMS/);
+  });
+
+  it.each([
+    ['--skip-dump-date', '--skip-extended-insert', '--complete-insert', '--order-by-primary', '-c'],
+    ['--lock-all-tables', '--replace', '--insert-ignore', '--no-create-db', '--master-data=2', '--ssl'],
+  ])('takes %s %s %s %s %s', (...options) => {
+    expect(parseClientOptions(options.join(' '))).toEqual(options);
   });
 
   it('is split like a command line, without a shell', () => {
