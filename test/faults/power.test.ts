@@ -73,7 +73,7 @@ const eachFileSystem = (title: string, test: (kind: FileSystem) => Promise<void>
 
 eachFileSystem('F21 an agent: its archive is whole or absent after a power cut', async (kind) => {
   const bench = makeBench();
-  await using disk = await makeDisk(kind);
+  const disk = await makeDisk(kind);
   const root = join(bench.directory, 'srv');
   const work = join(disk.path, 'garner/work');
   mkdirSync(root);
@@ -107,7 +107,7 @@ eachFileSystem(
   'F21 F41 a pull: at its host or safe here after a power cut, and the catalog opens',
   async (kind) => {
     const archiver = testArchiver();
-    await using disk = await makeDisk(kind);
+    const disk = await makeDisk(kind);
     // the host has another disk, whose power stays
     archiver.configureHosts(['web1'], { host: 'remove: true' });
     const work = archiver.workDir('web1');

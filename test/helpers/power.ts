@@ -1,11 +1,12 @@
 // A disk that loses its power: a loop-mounted file system of its own, on which everything that was not synced is gone
-// after a cut. Nothing else of the machine is touched; disposing it undoes the mount, whatever has happened to it.
+// after a cut. Nothing else of the machine is touched; the mount is undone with the test, however that ends.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
+import { onTestFinished } from 'vitest';
 
 export const FILE_SYSTEMS = ['ext4', 'xfs'] as const;
 export type FileSystem = (typeof FILE_SYSTEMS)[number];
@@ -14,7 +15,7 @@ export type FileSystem = (typeof FILE_SYSTEMS)[number];
 export const CUTS = ['at once', 'after the journal'] as const;
 export type Cut = (typeof CUTS)[number];
 
-export interface Disk extends AsyncDisposable {
+export interface Disk {
   /** Where it is mounted. */
   readonly path: string;
   /** From here on nothing reaches the disk. */
@@ -23,7 +24,7 @@ export interface Disk extends AsyncDisposable {
   reboot(): Promise<void>;
 }
 
-/** Makes a small disk with an empty file system. */
+/** Makes a small disk with an empty file system, for the test that is under way. */
 export async function makeDisk(kind: FileSystem): Promise<Disk> {
   const directory = mkdtempSync(join(tmpdir(), 'garner-disk-'));
   const [image, path] = [join(directory, 'image'), join(directory, 'disk')];
@@ -37,16 +38,16 @@ export async function makeDisk(kind: FileSystem): Promise<Disk> {
       await sleep(50); // a process that was killed may be about to let go of it
     }
   };
-  try {
-    // the least that mkfs.xfs makes; the file is sparse
-    await execa('truncate', ['-s', '300M', image]);
-    await execa(`mkfs.${kind}`, ['-q', image]);
-    await mount();
-    await execa('chmod', ['700', path]);
-  } catch (error) {
+  onTestFinished(async () => {
+    // a test that ran out of its time may still have files open there
+    await unmount().catch(() => execa('umount', ['--lazy', path]));
     rmSync(directory, { recursive: true });
-    throw error;
-  }
+  });
+  // the least that mkfs.xfs makes; the file is sparse
+  await execa('truncate', ['-s', '300M', image]);
+  await execa(`mkfs.${kind}`, ['-q', image]);
+  await mount();
+  await execa('chmod', ['700', path]);
   return {
     path,
     async cut(how) {
@@ -55,10 +56,6 @@ export async function makeDisk(kind: FileSystem): Promise<Disk> {
     async reboot() {
       await unmount();
       await mount();
-    },
-    async [Symbol.asyncDispose]() {
-      await unmount();
-      rmSync(directory, { recursive: true });
     },
   };
 }
