@@ -12,6 +12,7 @@ import { THOROUGH } from '../helpers/random.ts';
 import { startSshd } from '../helpers/sshd.ts';
 
 const BIN = join(import.meta.dirname, '../../bin');
+const LONG = { timeout: 180_000 };
 const FLAT_KB = 300_000;
 
 /** Says how much memory a process took at most, in kilobytes. */
@@ -129,25 +130,29 @@ it('F50 a listing without an end and sizes that nothing has: those hosts are bad
     expect(stderr).toMatch(new RegExp(`error: ${host}: cannot .*${cause}`));
 });
 
-it('F50 thousands of names of archives that are none: told of some, and the good one is fetched', async () => {
-  archiver.configureHosts(['web1']);
-  const work = archiver.workDir('web1');
-  const count = THOROUGH ? 45_000 : 1000;
-  for (let index = 0; index < count; index += 1) {
-    const name = `mediawiki-web1-${stamp(new Date(daysAgo(9).getTime() + index * 1000))}.tar`;
-    writeFileSync(join(work, name), '');
-    writeFileSync(join(work, `${name}.sha256`), '');
-  }
-  const good = await makeArchive(work, { host: 'web1', time: daysAgo(1) });
-  const { exitCode, stderr, stdout, json } = await pull();
-  expect(exitCode).toBe(1);
-  expect(json.hosts[0].pulled).toMatchObject([{ name: good.name }]);
-  expect(json.hosts[0].failureCount).toBe(count);
-  expect(stderr.length + stdout.length).toBeLessThan(100_000);
-  expect(stderr).toContain(`${count} failures`);
-});
+it(
+  'F50 thousands of names of archives that are none: told of some, and the good one is fetched',
+  LONG,
+  async () => {
+    archiver.configureHosts(['web1']);
+    const work = archiver.workDir('web1');
+    const count = THOROUGH ? 45_000 : 1000;
+    for (let index = 0; index < count; index += 1) {
+      const name = `mediawiki-web1-${stamp(new Date(daysAgo(9).getTime() + index * 1000))}.tar`;
+      writeFileSync(join(work, name), '');
+      writeFileSync(join(work, `${name}.sha256`), '');
+    }
+    const good = await makeArchive(work, { host: 'web1', time: daysAgo(1) });
+    const { exitCode, stderr, stdout, json } = await pull();
+    expect(exitCode).toBe(1);
+    expect(json.hosts[0].pulled).toMatchObject([{ name: good.name }]);
+    expect(json.hosts[0].failureCount).toBe(count);
+    expect(stderr.length + stdout.length).toBeLessThan(100_000);
+    expect(stderr).toContain(`${count} failures`);
+  },
+);
 
-it('F51 a manifest larger than any is not read', async () => {
+it('F51 a manifest larger than any is not read', LONG, async () => {
   archiver.configureHosts(['web1']);
   const work = archiver.workDir('web1');
   const name = `mediawiki-web1-${stamp(daysAgo(1))}.tar`;
@@ -170,35 +175,39 @@ it('F51 a manifest larger than any is not read', async () => {
   expect(existsSync(join(archiver.root, `.quarantine/web1/${name}`))).toBe(true);
 });
 
-it('F52 a small archive that expands to gigabytes costs no memory and no disk, and not more time than it says', async () => {
-  archiver.configureHosts(['liar', 'honest']);
-  const frames = THOROUGH ? 48 : 6;
-  const frameBytes = 256 << 20;
-  const frame = join(archiver.directory, 'frame.zst');
-  await execa('sh', ['-c', `head -c ${frameBytes} /dev/zero | zstd -q -c > "$1"`, 'sh', frame]);
-  const bomb = join(archiver.directory, 'bomb.zst');
-  writeFileSync(bomb, Buffer.concat(Array.from({ length: frames }, () => readFileSync(frame))));
-  const total = frames * frameBytes;
-  const time = daysAgo(1);
-  const said = { liar: 1_000_000, honest: total };
-  for (const [host, uncompressedSizeBytes] of Object.entries(said)) {
-    const { sizeBytes } = await makeArchive(archiver.workDir(host), {
-      host,
-      time,
-      tree: { path: bomb, uncompressedSizeBytes },
-    });
-    expect(sizeBytes).toBeLessThan(total / 5000);
-  }
-  const { exitCode, stderr, json } = await pull();
-  expect(exitCode).toBe(1);
-  const [liar, honest] = json.hosts;
-  expect(liar).toMatchObject({ pulled: [], error: { code: 'content-mismatch' } });
-  const seen = Number(/it has at least (\d+) bytes, the manifest says 1000000/.exec(stderr)?.[1]);
-  expect(seen).toBeLessThan(32 << 20);
-  expect(honest).toMatchObject({ result: 'ok', pulled: [{}] });
-  const files = archiver.stored().map((file) => statSync(join(archiver.root, file)).size);
-  expect(files.reduce((sum, size) => sum + size, 0)).toBeLessThan(total / 1000);
-});
+it(
+  'F52 a small archive that expands to gigabytes costs no memory and no disk, and not more time than it says',
+  LONG,
+  async () => {
+    archiver.configureHosts(['liar', 'honest']);
+    const frames = THOROUGH ? 48 : 6;
+    const frameBytes = 256 << 20;
+    const frame = join(archiver.directory, 'frame.zst');
+    await execa('sh', ['-c', `head -c ${frameBytes} /dev/zero | zstd -q -c > "$1"`, 'sh', frame]);
+    const bomb = join(archiver.directory, 'bomb.zst');
+    writeFileSync(bomb, Buffer.concat(Array.from({ length: frames }, () => readFileSync(frame))));
+    const total = frames * frameBytes;
+    const time = daysAgo(1);
+    const said = { liar: 1_000_000, honest: total };
+    for (const [host, uncompressedSizeBytes] of Object.entries(said)) {
+      const { sizeBytes } = await makeArchive(archiver.workDir(host), {
+        host,
+        time,
+        tree: { path: bomb, uncompressedSizeBytes },
+      });
+      expect(sizeBytes).toBeLessThan(total / 5000);
+    }
+    const { exitCode, stderr, json } = await pull();
+    expect(exitCode).toBe(1);
+    const [liar, honest] = json.hosts;
+    expect(liar).toMatchObject({ pulled: [], error: { code: 'content-mismatch' } });
+    const seen = Number(/it has at least (\d+) bytes, the manifest says 1000000/.exec(stderr)?.[1]);
+    expect(seen).toBeLessThan(32 << 20);
+    expect(honest).toMatchObject({ result: 'ok', pulled: [{}] });
+    const files = archiver.stored().map((file) => statSync(join(archiver.root, file)).size);
+    expect(files.reduce((sum, size) => sum + size, 0)).toBeLessThan(total / 1000);
+  },
+);
 
 const isRoot = process.getuid?.() === 0;
 
