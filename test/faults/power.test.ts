@@ -148,3 +148,38 @@ eachFileSystem(
     archiver.remove();
   },
 );
+
+eachFileSystem(
+  'F21 F41 a prune: what is to be kept is whole after a power cut, and the next one goes on',
+  async (kind) => {
+    const archiver = testArchiver();
+    const disk = await makeDisk(kind);
+    archiver.configureHosts(['web1'], { retention: '{last: 1, minimum: 1}' });
+    archiver.setUp();
+    const names: string[] = [];
+    for (const days of [2, 1])
+      names.push((await makeArchive(archiver.workDir('web1'), { host: 'web1', time: daysAgo(days) })).name);
+    expect((await archiver.run(['pull', '--no-prune'])).exitCode).toBe(0);
+    await sh('mv "$1/archive" "$1/start"; ln -s "$2/archive" "$1/archive"', archiver.directory, disk.path);
+    const group = join(archiver.root, 'web1/mediawiki');
+    const kept = ['tar', 'tar.sha1', 'tar.sha256'].map((suffix) => `${names[1]}.${suffix}`);
+    await sweep(
+      disk,
+      async () =>
+        void (await sh('rm -rf "$2/archive"; cp -a "$1/start" "$2/archive"', archiver.directory, disk.path)),
+      (wrap) => archiver.run(['prune'], { wrap }),
+      async (at) => {
+        await checkArchives(archiver.root, at);
+        expect(readdirSync(group), at).toEqual(expect.arrayContaining(kept));
+        const next = await archiver.run(['prune']);
+        expect(next.exitCode, `${at}\n${next.stderr}`).toBe(0);
+        expect(readdirSync(group).sort(), at).toEqual(kept);
+        expect(
+          await archiver.query('PRAGMA integrity_check; SELECT state FROM archives ORDER BY name'),
+          at,
+        ).toBe('ok\nremoved\npresent');
+      },
+    );
+    archiver.remove();
+  },
+);
