@@ -1,12 +1,14 @@
 // Which client meets which server, and what becomes of a dump for those that can do less. Debian has MariaDB's client
 // only: the others are programs that print and refuse what the documentation says, around the real one.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { judgePair, readVersion } from '../../databases/toolkit/mysql-versions.ts';
 import { filterDump } from '../../databases/toolkit/sql-definers.ts';
 import { fakeClients } from '../helpers/fake-clients.ts';
 import { type MariaDb, startMariadb } from '../helpers/mariadb.ts';
-import { type Bench, makeBench } from '../helpers/run.ts';
+import { type Bench, makeBench, ranOf } from '../helpers/run.ts';
 
 const AGENT = 'agent-mariadb';
 
@@ -145,5 +147,60 @@ describe('with clients of others', () => {
     const env = { PATH: fakeClients(bench.directory, { mariadb }) };
     expect(await bench.run(AGENT, ['restore', archive], { env })).toMatchObject({ exitCode: 0 });
     expect(await server.query('SELECT i FROM t', 'shop')).toBe('1');
+  });
+});
+
+describe('a restore that is cut off', () => {
+  let server: MariaDb;
+  let bench: Bench;
+  let archive: string;
+  beforeAll(async () => {
+    server = await startMariadb();
+    bench = makeBench();
+    const url = await server.createDatabase('shop', 'shop', 'secret');
+    bench.configure(`${AGENT}.env`, `GARNER_DATABASE_URL='${url}'\n`);
+    await server.query(
+      'CREATE TABLE a (i INT); CREATE TABLE b (t TEXT); INSERT INTO b SELECT seq FROM seq_1_to_5000; CREATE VIEW c AS SELECT * FROM b',
+      'shop',
+    );
+    archive = await bench.backup(AGENT);
+  });
+  afterAll(async () => {
+    bench?.remove();
+    await server?.stop();
+  });
+
+  /** The client loads a part; then it waits, or is done. */
+  const part = (then: string): Record<string, string> => ({
+    PATH: fakeClients(bench.directory, {
+      mariadb: `case "$*" in *--binary-mode*) ;; *) exec "$REAL" "$@";; esac
+        head -c 3000 | "$REAL" "$@"; touch "${bench.directory}/loaded"; ${then}`,
+    }),
+  });
+
+  it('by a signal says what state the database is in, and the next one works with --force', async () => {
+    const running = bench.start(AGENT, ['restore', archive, '--force'], { env: part('sleep 600') });
+    while (!existsSync(join(bench.directory, 'loaded'))) await new Promise((done) => setTimeout(done, 20));
+    running.kill('SIGTERM');
+    const ended = ranOf(await running);
+    expect(ended.exitCode).toBe(143);
+    const said = /\/shop is partly filled; what was in it is in (\S+); restore again with --force/.exec(
+      ended.stderr,
+    );
+    expect(existsSync(said?.[1] as string)).toBe(true);
+    expect(await bench.run(AGENT, ['restore', archive])).toMatchObject({ exitCode: 1 });
+    expect(await bench.run(AGENT, ['restore', archive, '--force'])).toMatchObject({ exitCode: 0 });
+    expect(await server.query('SELECT COUNT(*) FROM c', 'shop')).toBe('5000');
+  });
+
+  it('by a failure says the same', async () => {
+    const env = part('echo "ERROR 1114 (HY000) at line 40: The table is full" >&2; exit 1');
+    const ran = await bench.run(AGENT, ['restore', archive, '--force'], { env });
+    expect(ran.exitCode).toBe(1);
+    expect(ran.stderr).toMatch(
+      /cannot restore database .*The table is full\nhint: .*partly filled; what was in it is in/,
+    );
+    expect(await bench.run(AGENT, ['restore', archive, '--force'])).toMatchObject({ exitCode: 0 });
+    expect(await server.query('SELECT COUNT(*) FROM c', 'shop')).toBe('5000');
   });
 });
