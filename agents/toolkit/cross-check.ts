@@ -40,7 +40,7 @@ export interface RunningCrossCheck extends TreeListener, Disposable {
   conclude(limits: CrossCheckLimits): { counts: CrossCheckCounts | undefined; warnings: Warning[] };
 }
 
-/** Ready for names: `row` has the paths of each row as JSON, `named` all of them, `file` what is in the archive. */
+/** Ready for names: `row` has the paths of each row as JSON, `named` all of them, `file` what is in the archive but `gone`. */
 function openScratch(path: string): DatabaseSync {
   closeSync(createFile(path)); // SQLite would make it readable by others under a lax umask
   try {
@@ -49,14 +49,18 @@ function openScratch(path: string): DatabaseSync {
     const scratch = new DatabaseSync(url);
     scratch.exec(`PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16000; BEGIN;
       CREATE TABLE row (paths TEXT);
-      CREATE TABLE named (path TEXT PRIMARY KEY) WITHOUT ROWID;
-      CREATE TABLE file (path TEXT PRIMARY KEY, concerned INTEGER) WITHOUT ROWID`);
+      CREATE TABLE named (path TEXT);
+      CREATE TABLE file (path TEXT, concerned INTEGER);
+      CREATE TABLE gone (path TEXT)`);
     return scratch;
   } finally {
     rmSync(path); // without a name, nothing is left of it however the run ends
   }
 }
 
+/** Sorted in one go: a million names that were put into an index one by one would take minutes. */
+const SETTLE = `DELETE FROM file WHERE path IN (SELECT path FROM gone);
+  CREATE INDEX named_path ON named (path); CREATE INDEX file_path ON file (path)`;
 const MISSING =
   'FROM row WHERE NOT EXISTS (SELECT 1 FROM json_each(row.paths) AS candidate JOIN file ON file.path = candidate.value)';
 const UNNAMED = 'FROM file WHERE concerned AND NOT EXISTS (SELECT 1 FROM named WHERE named.path = file.path)';
@@ -68,9 +72,9 @@ const UNNAMED = 'FROM file WHERE concerned AND NOT EXISTS (SELECT 1 FROM named W
 export function startCrossCheck(check: CrossCheck, scratchPath: string): RunningCrossCheck {
   const scratch = openScratch(scratchPath);
   const addRow = scratch.prepare('INSERT INTO row VALUES (?)');
-  const addNamed = scratch.prepare('INSERT OR IGNORE INTO named VALUES (?)');
-  const addFile = scratch.prepare('INSERT OR IGNORE INTO file VALUES (?, ?)');
-  const removeFile = scratch.prepare('DELETE FROM file WHERE path = ?');
+  const addNamed = scratch.prepare('INSERT INTO named VALUES (?)');
+  const addFile = scratch.prepare('INSERT INTO file VALUES (?, ?)');
+  const addGone = scratch.prepare('INSERT INTO gone VALUES (?)');
   let failure: unknown;
   /** A name that the agent's functions choke on, or a full disk, must end neither the dump nor the tree. */
   const attempt = (work: () => void): void => {
@@ -94,6 +98,7 @@ export function startCrossCheck(check: CrossCheck, scratchPath: string): Running
     counts: CrossCheckCounts;
     warnings: Warning[];
   } {
+    scratch.exec(SETTLE);
     const rowCount = count('FROM row');
     const fileCount = count('FROM file WHERE concerned');
     const missingCount = count(MISSING);
@@ -131,9 +136,9 @@ export function startCrossCheck(check: CrossCheck, scratchPath: string): Running
         failure ??= error;
       },
     },
-    begin: () => attempt(() => scratch.exec('DELETE FROM file')),
+    begin: () => attempt(() => scratch.exec('DELETE FROM file; DELETE FROM gone')),
     file: (path) => attempt(() => void addFile.run(path, check.concerns(nameText(path)) ? 1 : 0)),
-    gone: (path) => attempt(() => void removeFile.run(path)),
+    gone: (path) => attempt(() => void addGone.run(path)),
     conclude(limits) {
       let result: ReturnType<typeof compare> | undefined;
       attempt(() => {
