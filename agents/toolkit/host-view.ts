@@ -49,7 +49,9 @@ export function hostView(overlays: readonly Overlay[] = []): HostView {
     readText(path) {
       const real = locate(path);
       try {
-        const { size } = statSync(real);
+        const stat = statSync(real);
+        if (!stat.isFile()) throw new Error('it is no regular file'); // a fifo would be waited for without end
+        const { size } = stat;
         if (size > MAX_TEXT_BYTES) throw new Error(`it has ${size} bytes`);
         return readFileSync(real, 'utf8').replace(/^\uFEFF/, '');
       } catch (error) {

@@ -4,16 +4,17 @@ const ESCAPES: Record<string, string> = { t: '\t', n: '\n', r: '\r', f: '\f' };
 
 /** One line that ends in an odd number of backslashes goes on in the next, without that one's indentation. */
 function* logicalLines(source: string): Generator<string> {
-  let begun: string | undefined;
+  const begun: string[] = [];
   for (const natural of source.split(/\r\n|\r|\n/)) {
     const line = natural.replace(/^[ \t\f]+/, '');
-    if (begun === undefined && (line === '' || /^[#!]/.test(line))) continue;
-    const whole: string = (begun ?? '') + line;
-    const goesOn = (/\\*$/.exec(whole)?.[0].length ?? 0) % 2 === 1;
-    begun = goesOn ? whole.slice(0, -1) : undefined;
-    if (!goesOn) yield whole;
+    if (begun.length === 0 && (line === '' || /^[#!]/.test(line))) continue;
+    let backslashes = 0;
+    while (line.at(-1 - backslashes) === '\\') backslashes += 1;
+    const goesOn = backslashes % 2 === 1;
+    begun.push(goesOn ? line.slice(0, -1) : line);
+    if (!goesOn) yield begun.splice(0).join('');
   }
-  if (begun !== undefined) yield begun;
+  if (begun.length > 0) yield begun.join('');
 }
 
 function unescaped(text: string): string {

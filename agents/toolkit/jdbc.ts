@@ -113,7 +113,7 @@ function postgresConnection({ places, database, parameters }: Parts): PostgresCo
  * @throws application-configuration for databases that garner can't dump, and for URLs that it can't follow
  */
 export function databaseFromJdbc({ url, user, password, file }: JdbcSettings): JdbcDatabase {
-  const [, kind = '', rest = ''] = /^\s*jdbc:([a-z0-9]+):(.*?)\s*$/is.exec(url) ?? [];
+  const [, kind = '', rest = ''] = /^jdbc:([a-z0-9]+):(.*)$/is.exec(url.trim()) ?? [];
   const name = kind.toLowerCase();
   const unsupported = UNSUPPORTED[name];
   if (unsupported !== undefined) {

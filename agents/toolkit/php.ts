@@ -16,7 +16,8 @@ interface Node {
 
 /**
  * Reads the variables that a PHP file assigns; the last assignment of each wins. One inside a condition, a loop or a
- * function makes the variable not literal, since whether it happens is not known.
+ * function makes the variable not literal, since whether it happens is not known. What isn't set here may still be set by
+ * a file that this one includes, by `extract` or by `$$name`.
  * @param source the file's text
  * @param file its path: `__DIR__` and messages
  * @param known variables that have a value before
@@ -43,7 +44,13 @@ export function readPhpVariables(
     );
   }
 
-  /** Everything below a statement that may or may not run. */
+  /** What other code may change at any time: `$b = &$a` changes both. */
+  const shared = new Set<string>();
+  const set = (name: string, value: PhpValue): void => {
+    variables.set(name, shared.has(name) ? NOT_LITERAL : value);
+  };
+
+  /** All that a piece of code may change, whether it runs or not. */
   const spoil = (value: unknown): void => {
     if (Array.isArray(value)) {
       for (const item of value) spoil(item);
@@ -51,17 +58,20 @@ export function readPhpVariables(
     }
     if (value === null || typeof value !== 'object') return;
     const node = value as Node;
-    if (node.kind === 'assign') {
-      for (const name of assignedNames(node.left as Node)) variables.set(name, NOT_LITERAL);
-    }
+    const targets = targetsOf(node);
+    const names = targets.flatMap(assignedNames);
+    if (SHARING.has(node.kind)) for (const name of names) shared.add(name);
+    const isAny = CHANGES_ANY.has(calledName(node)) || targets.some(isVariableVariable);
+    for (const name of isAny ? [...names, ...variables.keys()] : names) set(name, NOT_LITERAL);
     for (const child of Object.values(node)) spoil(child);
   };
 
   const evaluate = (node: Node): PhpValue => {
     switch (node.kind) {
-      case 'string':
       case 'nowdoc':
         return String(node.value);
+      case 'string':
+        return BYTE_ESCAPE.test(String(node.raw)) ? NOT_LITERAL : String(node.value);
       case 'number':
         // octal, hexadecimal and huge numbers aren't what they look like
         return /^(0|[1-9]\d{0,14})$/.test(String(node.value)) ? Number(node.value) : NOT_LITERAL;
@@ -76,6 +86,8 @@ export function readPhpVariables(
       case 'encapsedpart':
         return evaluate(node.expression as Node);
       case 'encapsed':
+        // the parser takes the backslash from `\"`, PHP leaves it there in a heredoc
+        if (node.type === 'heredoc' && String(node.raw).includes('\\"')) return NOT_LITERAL;
         return (node.value as Node[]).map(evaluate).reduce(join, '');
       case 'bin':
         return node.type === '.'
@@ -87,6 +99,7 @@ export function readPhpVariables(
   };
 
   for (const statement of program.children as Node[]) {
+    if (statement.kind === 'return') break;
     const expression = statement.expression as Node | undefined;
     const left = expression?.kind === 'assign' ? (expression.left as Node) : undefined;
     const name = left?.kind === 'variable' ? left.name : undefined;
@@ -95,9 +108,87 @@ export function readPhpVariables(
       continue;
     }
     spoil(expression.right); // `$a = $b = …`
-    variables.set(name, expression.operator === '=' ? evaluate(expression.right as Node) : NOT_LITERAL);
+    set(name, expression.operator === '=' ? evaluate(expression.right as Node) : NOT_LITERAL);
   }
   return variables;
+}
+
+/** `\xe9` and `\377` are bytes, which need not be characters. */
+const BYTE_ESCAPE = /\\([2-7][0-7]{2}|x[89a-f])/i;
+
+/** After these, two names are one variable, or a variable is also that of other code. */
+const SHARING = new Set(['assignref', 'static', 'global', 'closure', 'entry', 'foreach']);
+/** Functions that change variables without naming them. */
+const CHANGES_ANY = new Set(['eval', 'extract']);
+/** Functions of configuration files that only read; any other may take a variable by reference. */
+const READERS = new Set([
+  ...[
+    'define',
+    'ini_set',
+    'putenv',
+    'getenv',
+    'file_exists',
+    'is_dir',
+    'is_file',
+    'is_readable',
+    'dirname',
+    'basename',
+  ],
+  ...[
+    'realpath',
+    'set_include_path',
+    'implode',
+    'explode',
+    'sprintf',
+    'in_array',
+    'array_merge',
+    'count',
+    'strlen',
+  ],
+  ...['substr', 'strpos', 'str_replace', 'strtolower', 'trim', 'intval', 'wfloadextension', 'wfloadskin'],
+]);
+
+function calledName(node: Node): string {
+  const name = node.kind === 'call' ? (node.what as Node).name : node.kind;
+  return typeof name === 'string' ? name.toLowerCase().replace(/^\\/, '') : '';
+}
+
+/** @returns what a node itself changes, not what is below it does */
+function targetsOf(node: Node): Node[] {
+  const all = (value: unknown): Node[] => (value as (Node | null)[]).filter((item) => item !== null);
+  switch (node.kind) {
+    case 'assign':
+      return [node.left as Node];
+    case 'assignref':
+      return [node.left as Node, node.right as Node];
+    case 'pre':
+    case 'post':
+      return [node.what as Node];
+    case 'static':
+      return all(node.variables).map(({ variable }) => variable as Node);
+    case 'global':
+      return all(node.items);
+    case 'unset':
+      return all(node.variables);
+    case 'foreach':
+      return all([node.key, node.value]);
+    case 'catch':
+      return all([node.variable]);
+    case 'closure':
+      return all(node.uses).filter(({ byref }) => byref === true);
+    case 'entry':
+      return node.byRef === true ? [node.value as Node] : [];
+    case 'call':
+    case 'new':
+      return READERS.has(calledName(node)) ? [] : all(node.arguments);
+    default:
+      return [];
+  }
+}
+
+/** `$$name`, which can be any */
+function isVariableVariable({ kind, name }: Node): boolean {
+  return kind === 'variable' && typeof name !== 'string';
 }
 
 /** @returns the variables that an assignment to this changes; `$a['b'] = …` changes `$a` in a way that isn't followed */
@@ -139,5 +230,8 @@ export function readPhpSettings(view: HostView, file: string, known?: Record<str
 }
 
 function join(left: PhpValue, right: PhpValue): PhpValue {
-  return left === NOT_LITERAL || right === NOT_LITERAL ? NOT_LITERAL : `${left ?? ''}${right ?? ''}`;
+  // PHP's texts of true and false
+  const text = (value: PhpValue): string =>
+    value === true ? '1' : value === false ? '' : String(value ?? '');
+  return left === NOT_LITERAL || right === NOT_LITERAL ? NOT_LITERAL : text(left) + text(right);
 }

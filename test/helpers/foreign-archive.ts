@@ -117,7 +117,7 @@ const manifestLie: fc.Arbitrary<Lie> = fc.oneof(
         const all = containers(manifest);
         const inside = all[at % all.length] ?? {};
         const keys = Object.keys(inside);
-        inside[keys[which % keys.length] ?? ''] = value;
+        inside[keys[which % keys.length] ?? ''] = structuredClone(value);
       },
   ),
   fc.tuple(where, oddText, oddValue).map(
@@ -126,7 +126,7 @@ const manifestLie: fc.Arbitrary<Lie> = fc.oneof(
         const all = containers(manifest);
         // also where the key is __proto__
         Object.defineProperty(all[at % all.length], key, {
-          value,
+          value: structuredClone(value),
           enumerable: true,
           configurable: true,
           writable: true,
