@@ -14,6 +14,7 @@ import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { daysAgo, type TestArchiver, testArchiver } from '../helpers/archiver.ts';
 import { type MadeArchive, makeArchive } from '../helpers/make-archive.ts';
+import { randomFrom, SEED, THOROUGH } from '../helpers/random.ts';
 
 let archiver: TestArchiver;
 let work: string;
@@ -102,6 +103,45 @@ describe('damaged bytes', () => {
     expect((await archiver.run(['rescan', '--json'])).json.vanished).toEqual([made.name]);
     const result = await archiver.run(['pull', '--json']);
     expect(result).toMatchObject({ exitCode: 0, json: { hosts: [{ pulled: [{ sha256: made.sha256 }] }] } });
+  });
+
+  test(`F37 a bit flipped anywhere, before the pull, after it or at rest, is found each time (seed ${SEED})`, {
+    timeout: 170_000,
+  }, async () => {
+    const random = randomFrom(SEED);
+    for (let round = THOROUGH ? 10 : 1; round > 0; round -= 1) {
+      for (const moment of ['before the pull', 'at rest', 'before the source was removed']) {
+        archiver.configureHosts(['web1']);
+        const made = await makeArchive(work, { host: 'web1', time: new Date(daysAgo(1).getTime() + round) });
+        const at = Math.floor(random() * made.sizeBytes);
+        const context = `${moment}, byte ${at}`;
+        const pull = async (exitCode: number): Promise<void> => {
+          const result = await archiver.run(['pull']);
+          expect(result.exitCode, `${context}\n${result.stderr}`).toBe(exitCode);
+          if (exitCode > 0) expect(result.stderr, context).toMatch(new RegExp(`: web1: .*${made.name}`));
+        };
+        if (moment === 'before the pull') {
+          flip(made.path, at);
+          await pull(1);
+          expect(existsSync(here(made)), context).toBe(false);
+          expect(existsSync(made.path), context).toBe(true);
+          flip(made.path, at);
+        } else {
+          await pull(0);
+          flip(here(made), at);
+          if (moment === 'at rest') expect((await archiver.run(['verify'])).exitCode, context).toBe(5);
+        }
+        archiver.configureHosts(['web1'], { host: 'remove: true' });
+        await pull(moment === 'before the source was removed' ? 3 : 0);
+        expect(existsSync(made.path), context).toBe(false);
+        const { stdout } = await execa('sha256sum', [here(made)]);
+        expect(stdout.slice(0, 64), context).toBe(made.sha256);
+        archiver.remove();
+        archiver = testArchiver();
+        archiver.setUp();
+        work = archiver.workDir('web1');
+      }
+    }
   });
 
   test('F37 a bit flipped here before the source was removed: source kept, fetched again, removed then', async () => {
