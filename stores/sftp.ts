@@ -70,7 +70,8 @@ async function list(connection: SftpConnection, path: string): Promise<StoreEntr
   const entries: StoreEntry[] = [];
   try {
     await scan(connection, path, (name, attrs) => {
-      if (!isPart(name)) entries.push(toEntry(connection.url, path, name, attrs));
+      // '' would be the directory itself
+      if (name !== '' && !isPart(name)) entries.push(toEntry(connection.url, path, name, attrs));
     });
   } catch (error) {
     if (statusOf(error) === STATUS.notFound) return [];
