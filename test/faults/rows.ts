@@ -51,7 +51,12 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   row(['F04', 'dump client exits 0 with truncated output', 'failed', 'I1 I2 I5']),
   row(['F05', 'account without rights on one table', 'failed, or a warning that names it', 'I1 I5']),
   row(['F06', 'trailer variants', 'valid ones pass; `--compact` refused at configuration', 'I1 I5']),
-  row(['F07', 'broken view or definer', 'failed; the view named', 'I1 I2 I5']),
+  row([
+    'F07',
+    'broken view or definer',
+    'view named; failed, or a warning where the dump has it whole',
+    'I1 I2 I5',
+  ]),
   row(['F08', 'zero-byte dump, exit 0', 'failed', 'I1 I2 I5']),
   row(['F09', 'dump hangs on a lock', 'time limit, process group killed, no orphan', 'I2 I5 I7']),
   row(['F10', 'wrong password, server down, client missing', 'exit 1, one clear line, no archive', 'I2 I5']),
@@ -116,12 +121,10 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     'I1 I3 I4 I5',
   ]),
   row(['F38', 'checksum file missing, empty, malformed', 'wait then alarm; never "none is fine"', 'I1 I5']),
-  row([
-    'F39',
-    'compromised host floods newer garbage',
-    'retention by received time, quota, alarm',
-    'I3 I5 I7',
-  ]),
+  row(
+    ['F39', 'compromised host floods newer garbage', 'retention by received time, quota, alarm', 'I3 I5 I7'],
+    'quotas of hosts',
+  ),
   row(['F40', 'killed between verify and delete', 'next poll deletes; no duplicate', 'I4 I10']),
   row([
     'F41',
