@@ -69,7 +69,7 @@ export function readPhpVariables(
   const evaluate = (node: Node): PhpValue => {
     switch (node.kind) {
       case 'nowdoc':
-        return String(node.value);
+        return /\n[ \t]+\w+$/.test(String(node.raw)) ? NOT_LITERAL : String(node.value);
       case 'string':
         return BYTE_ESCAPE.test(String(node.raw)) ? NOT_LITERAL : String(node.value);
       case 'number':
@@ -86,8 +86,8 @@ export function readPhpVariables(
       case 'encapsedpart':
         return evaluate(node.expression as Node);
       case 'encapsed':
-        // the parser takes the backslash from `\"`, PHP leaves it there in a heredoc
-        if (node.type === 'heredoc' && String(node.raw).includes('\\"')) return NOT_LITERAL;
+        // of a heredoc the parser reads `\"` and indented ends otherwise than PHP
+        if (node.type === 'heredoc' && /\\"|\n[ \t]+\w+$/.test(String(node.raw))) return NOT_LITERAL;
         return (node.value as Node[]).map(evaluate).reduce(join, '');
       case 'bin':
         return node.type === '.'
