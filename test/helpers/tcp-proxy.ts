@@ -11,15 +11,18 @@ export interface TcpProxy extends AsyncDisposable {
   blackhole(): void;
 }
 
+/** Accepts and never speaks, sends a byte a second, or stops after so many bytes. */
+export type Hanging = 'silent' | 'slow' | number;
+
 /**
  * Makes many hosts of one server: the addresses of the loopback network, one port.
- * @param addresses those that forward to the server; from `silent` ones no byte comes back
+ * @param addresses those that forward to the server, but for those that hang
  * @returns the port
  */
 export async function startTcpFleet(
   targetPort: number,
   addresses: readonly string[],
-  silent: ReadonlySet<string>,
+  hanging: ReadonlyMap<string, Hanging>,
 ): Promise<{ port: number } & AsyncDisposable> {
   const sockets = new Set<Socket>();
   const keep = (socket: Socket): void => {
@@ -32,12 +35,23 @@ export async function startTcpFleet(
   for (const address of addresses) {
     const server = createServer((client) => {
       keep(client);
-      if (silent.has(address)) return;
+      const way = hanging.get(address);
+      if (way === 'silent') return;
+      if (way === 'slow') {
+        const timer = setInterval(() => client.write('S'), 1000);
+        client.on('close', () => clearInterval(timer));
+        return;
+      }
       const target = connect({ port: targetPort, host: '127.0.0.1', noDelay: true });
       keep(target);
       client.on('close', () => target.destroy());
       target.on('close', () => client.destroy());
-      client.setNoDelay().pipe(target).pipe(client);
+      client.setNoDelay().pipe(target);
+      let left = way ?? Number.POSITIVE_INFINITY;
+      target.on('data', (chunk) => {
+        client.write(chunk.subarray(0, Math.max(left, 0)));
+        left -= chunk.length;
+      });
     });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
