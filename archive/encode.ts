@@ -1,6 +1,7 @@
 // How members are stored: compressed by zstd and, where recipients are set, encrypted by age. The programs are joined
 // by the kernel; JavaScript sees only what is to be stored.
 import type { Writable } from 'node:stream';
+import { checkOwnership } from '../lib/configuration-file.ts';
 import { cannot } from '../lib/errors.ts';
 import {
   type Command,
@@ -10,7 +11,6 @@ import {
   firstFailure,
   startPipeline,
 } from '../lib/process.ts';
-import { checkOwnership } from '../lib/settings.ts';
 import type { Member } from './manifest.ts';
 
 export interface Encoding {

@@ -6,11 +6,12 @@ import { fileURLToPath } from 'node:url';
 import { isMap, isScalar, parseDocument, visit } from 'yaml';
 import { z } from 'zod';
 import { checkApplication } from '../archive/name.ts';
+import { checkOwnership, readConfigurationText } from '../lib/configuration-file.ts';
 import { writeFileDurably } from '../lib/durable.ts';
 import { cannot, GarnerError } from '../lib/errors.ts';
 import { registerUrlSecret } from '../lib/redact.ts';
 import { durationSchema, type Policy, policySchema } from '../lib/retention.ts';
-import { checkOwnership, configDirectory, readConfigurationText } from '../lib/settings.ts';
+import { configDirectory } from '../lib/settings.ts';
 import { escapeControls } from '../lib/text.ts';
 
 export interface HostConfiguration {

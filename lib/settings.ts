@@ -1,11 +1,15 @@
 // Settings: option > environment > the file of the agent (or --config) > garner.env. Strict: what is misspelt, given
 // twice or readable by others where it holds a secret is an error that names the file and the key.
 import { spawnSync } from 'node:child_process';
-import { readFileSync, statSync } from 'node:fs';
 import { homedir, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parse as parseEnv } from 'dotenv';
-import { cannot, GarnerError } from './errors.ts';
+import {
+  checkOwnership,
+  parseEnvLines,
+  readConfigurationText,
+  readSecretFile,
+} from './configuration-file.ts';
+import { cannot, type GarnerError } from './errors.ts';
 import { registerSecret, registerUrlSecret } from './redact.ts';
 import { parseDuration } from './text.ts';
 
@@ -157,9 +161,6 @@ export function configDirectory(env: NodeJS.ProcessEnv = process.env): string {
   return env.GARNER_CONFIG_DIR ? resolve(env.GARNER_CONFIG_DIR) : '/etc/garner';
 }
 
-/** One that is larger is none, and some readers take the square of the time for it. */
-const MAX_CONFIGURATION_BYTES = 1 << 20;
-
 const COMMAND_LINE = 'the command line';
 
 interface Source {
@@ -229,58 +230,6 @@ function lookUp(
   return undefined;
 }
 
-/** @returns the text of a file that holds one secret, without the line break at its end */
-export function readSecretFile(file: string): string {
-  try {
-    checkOwnership(file, true);
-    const secret = readConfigurationText(file).replace(/\r?\n$/, '');
-    if (secret === '') throw cannot('configuration', 'read the secret file', file, 'it is empty');
-    return secret;
-  } catch (error) {
-    if (error instanceof GarnerError) throw error;
-    throw cannot('configuration', 'read the secret file', file, error);
-  }
-}
-
-/**
- * Reads a configuration file, without a byte order mark.
- * @throws what the system says, or a text that says what is odd
- */
-export function readConfigurationText(file: string): string {
-  if (statSync(file).size > MAX_CONFIGURATION_BYTES)
-    throw new Error(`it is larger than ${MAX_CONFIGURATION_BYTES} bytes`);
-  const bytes = readFileSync(file);
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch {
-    throw new Error('it is no UTF-8 text');
-  }
-}
-
-/**
- * Refuses a configuration file that is foreign, or that others can change, or read where it holds a secret.
- * @throws configuration-permissions, with the remedy as its hint
- */
-export function checkOwnership(file: string, hasSecret: boolean): void {
-  const { mode, uid } = statSync(file);
-  if (uid !== 0 && uid !== process.getuid?.()) {
-    throw cannot('configuration-permissions', 'use file', file, `it is owned by user ${uid}`, {
-      hint: `chown root '${file}', or run as its owner`,
-    });
-  }
-  if (mode & 0o002 || (hasSecret && mode & 0o004)) {
-    throw cannot(
-      'configuration-permissions',
-      'use file',
-      file,
-      `it holds ${hasSecret ? 'a secret' : 'settings'} and others can ${mode & 0o002 ? 'write' : 'read'} it`,
-      {
-        hint: `chmod 600 '${file}'`,
-      },
-    );
-  }
-}
-
 function isKnown(name: string, known: SettingTable): boolean {
   if (Object.hasOwn(known, name)) return true;
   return name.endsWith('_FILE') && known[name.slice(0, -'_FILE'.length)]?.secret === true;
@@ -319,53 +268,12 @@ function readEnvFile(file: string, known: SettingTable, required: boolean): Sour
     if (missing && !required) return { origin: file, values: {} };
     throw cannot('configuration', 'read', file, error);
   }
-  const values = readLines(file, content, known);
+  const values = parseEnvLines(file, content, (name) => {
+    if (!isKnown(name, known)) throw unknownSetting(file, name, known);
+  });
   const hasSecret = Object.entries(values).some(
     ([name, value]) => value !== '' && known[name]?.secret === true,
   );
   checkOwnership(file, hasSecret);
   return { origin: file, values };
-}
-
-/** dotenv reads leniently; this refuses each line that it would read other than its writer meant. */
-function readLines(file: string, content: string, known: SettingTable): Record<string, string> {
-  const values: Record<string, string> = {};
-  for (const [index, raw] of content.split(/\r?\n/).entries()) {
-    const line = raw.trim();
-    if (line === '' || line.startsWith('#')) continue;
-    const refuse = (problem: string, hint?: string): GarnerError =>
-      cannot(
-        'configuration',
-        'use',
-        file,
-        `line ${index + 1}: ${problem}`,
-        hint === undefined ? {} : { hint },
-      );
-    // some of them would end a line for one reader and not for another
-    if (/[\0-\x08\x0b-\x1f\x7f\u2028\u2029]/.test(raw)) throw refuse('it has a control character');
-    const match = /^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)$/.exec(line);
-    if (match === null) throw refuse('it is not NAME=value');
-    const [, name, value] = match as unknown as [string, string, string];
-    if (!isKnown(name, known)) throw unknownSetting(file, name, known);
-    if (Object.hasOwn(values, name)) throw refuse(`${name} is given twice`, 'keep one of the two lines');
-    const quote = value[0] ?? '';
-    if ('\'"`'.includes(quote) && quote !== '') {
-      const end = value.indexOf(quote, 1);
-      if (end === -1) throw refuse(`the value of ${name} has no closing ${quote}`);
-      const rest = value.slice(end + 1).trim();
-      if (rest !== '' && (!rest.startsWith('#') || rest.includes(quote))) {
-        throw refuse(
-          `the value of ${name} goes on after its closing ${quote}`,
-          'quote it with another of \' " `',
-        );
-      }
-    } else if (value.includes('#')) {
-      throw refuse(
-        `the value of ${name} has a # outside quotes`,
-        `write ${name}='…' if it belongs to the value, else put the comment on a line of its own`,
-      );
-    }
-    values[name] = parseEnv(line)[name] ?? '';
-  }
-  return values;
 }
