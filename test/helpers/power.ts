@@ -64,16 +64,9 @@ export async function makeDisk(kind: FileSystem): Promise<Disk> {
 export function canCutPower(kind: FileSystem): boolean {
   try {
     if (process.getuid?.() !== 0) return false;
-    execFileSync(
-      'sh',
-      [
-        '-c',
-        `command -v strace xfs_io mkfs.${kind} && modprobe -q ${kind} loop; grep -qw ${kind} /proc/filesystems && losetup -f`,
-      ],
-      {
-        stdio: 'ignore',
-      },
-    );
+    const script = `for program in strace xfs_io mkfs.${kind}; do command -v "$program" || exit 1; done
+      modprobe -q -a loop ${kind}; grep -qw ${kind} /proc/filesystems && losetup -f`;
+    execFileSync('sh', ['-c', script], { stdio: 'ignore' });
     return true;
   } catch {
     return false;
