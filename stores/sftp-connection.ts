@@ -37,6 +37,9 @@ const CLOSE_GRACE_MS = 1000;
 /** The idle limit is counted in steps, so that a busy process of ours doesn't take its own pause for the host's. */
 const IDLE_STEPS = 10;
 
+const CLOSED = 'the connection was closed by the other side';
+/** What ssh2 says to those who wait then. */
+const UNANSWERED = 'No response from server';
 /** Hosts that are well answer sooner, from the other end of the world too. */
 const SILENCE_MS = 2000;
 
@@ -149,7 +152,7 @@ async function openSession(
           reject(
             error instanceof GarnerError || typeof (error as { code?: unknown }).code === 'number'
               ? error
-              : broken(error),
+              : broken(error.message === UNANSWERED ? CLOSED : error),
           );
       };
       try {
@@ -171,7 +174,7 @@ async function openSession(
     const { level } = error as { level?: string };
     end(level === 'client-authentication' ? loginRefused(target) : broken(error));
   });
-  client.on('close', () => end(broken('the connection was closed by the other side')));
+  client.on('close', () => end(broken(CLOSED)));
   // after the exchange has proved that the host holds the key
   client.once('handshake', () => {
     if (accepted !== undefined) acceptNewHostKey?.(accepted);
