@@ -40,9 +40,17 @@ const REFUSED = [
   ...['--skip-quick', '--password'],
 ];
 /** The same as single letters, which may stand together: `-qd`. */
-const REFUSED_SHORT = /^-[^-]*[prdwXTtfFBANVI?]/;
+const REFUSED_SHORT = /^-[^-]*?[prdwXTtfFBANVI?]/;
 /** Statements for a replica that a restore would run; with `=2` they are comments. */
 const REPLICATION = /^--(master-data|source-data|dump-slave|dump-replica)(=1)?$/;
+
+/** @returns an option's name as `REFUSED` has it: clients also take `--NO_DATA`, `--loose-no-data`, `--disable-comments` */
+const plainName = (option: string): string =>
+  (option.split('=')[0] as string)
+    .toLowerCase()
+    .replaceAll('_', '-')
+    .replace(/^--(?:(?:loose|enable|autoset|maximum)-)+/, '--')
+    .replace(/^--disable-/, '--skip-');
 
 /**
  * Splits MYSQLDUMP_PARAMS like a command line, without a shell.
@@ -51,13 +59,20 @@ const REPLICATION = /^--(master-data|source-data|dump-slave|dump-replica)(=1)?$/
 export function parseClientOptions(params: string | undefined): string[] {
   const options = parseArgsStringToArgv(params ?? '');
   for (const option of options) {
-    const name = (option.split('=')[0] as string).replaceAll('_', '-');
+    const name = plainName(option);
     // clients take abbreviations: --compac, --pass
     const refused = name.length > 2 && REFUSED.some((full) => full.startsWith(name));
-    if (refused || REFUSED_SHORT.test(option) || REPLICATION.test(option.replaceAll('_', '-'))) {
-      throw cannot('configuration', 'use setting', 'MYSQLDUMP_PARAMS', `the option ${name} is refused`, {
-        hint: 'a dump made with it is not whole, or could not be checked',
-      });
+    const short = REFUSED_SHORT.exec(option)?.[0]; // without its value: -p has a password
+    if (refused || short !== undefined || REPLICATION.test(option.replace(/^[^=]*/, name))) {
+      throw cannot(
+        'configuration',
+        'use setting',
+        'MYSQLDUMP_PARAMS',
+        `the option ${short ?? name} is refused`,
+        {
+          hint: 'a dump made with it is not whole, or could not be checked',
+        },
+      );
     }
     if (!option.startsWith('-')) {
       throw cannot('configuration', 'use setting', 'MYSQLDUMP_PARAMS', `"${option}" is no option`, {

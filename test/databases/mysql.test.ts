@@ -247,13 +247,27 @@ describe('MYSQLDUMP_PARAMS', () => {
     '--master-data',
     '--master_data=1',
     '--compatible=ansi',
+    '--NO-DATA',
+    '--Where=1',
+    '--loose-no_data',
+    '--loose-enable-no-data',
+    '--autoset-no-data',
+    '--maximum-where=1',
+    '--disable-comments',
+    '--loose-disable-triggers',
+    '--loose-master-data=1',
   ])('refuses %s', (option) => {
     expect(() => parseClientOptions(`--quick ${option}`)).toThrow(/MYSQLDUMP_PARAMS/);
+  });
+
+  it('does not tell the password of what it refuses', () => {
+    expect(() => parseClientOptions('-qpsecret')).toThrow(/the option -qp is refused/);
   });
 
   it.each([
     ['--skip-dump-date', '--skip-extended-insert', '--complete-insert', '--order-by-primary', '-c'],
     ['--lock-all-tables', '--replace', '--insert-ignore', '--no-create-db', '--master-data=2', '--ssl'],
+    ['--loose-ssl', '--enable-complete-insert', '--disable-tz-utc', '--loose-master-data=2', '--COMMENTS'],
   ])('takes %s %s %s %s %s', (...options) => {
     expect(parseClientOptions(options.join(' '))).toEqual(options);
   });
