@@ -71,6 +71,9 @@ it(`F46 pulls, prunes, scrubs and rescans at once: each does its work or says "l
     }
   }
   // nobody has harmed what another was at
+  // where hardly any of them got its turn, much would go at once
+  expect([0, 3]).toContain((await archiver.run(['pull'])).exitCode);
+  expect((await archiver.run(['prune', '--allow-large'])).exitCode).toBe(0);
   expect((await archiver.run(['pull'])).exitCode).toBe(0);
   const kept = archiver.stored().filter((file) => file.endsWith('.tar'));
   expect(kept.map((file) => basename(file, '.tar'))).toEqual([...made.keys()].sort().slice(-3));
