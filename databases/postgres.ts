@@ -33,14 +33,22 @@ import { dumpRoles, serverOf } from './toolkit/postgres-roles.ts';
 const BEGIN = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;';
 
 /** No limit of the account's may end a session before its work is done; rows that are hidden from it are an error. */
-const NO_LIMITS = `DO $$ BEGIN PERFORM set_config(name, CASE name WHEN 'row_security' THEN 'off' ELSE '0' END, true)
+const NO_LIMITS = `DO $$ BEGIN PERFORM set_config(name, CASE name WHEN 'row_security' THEN 'off' ELSE '0' END, false)
     FROM pg_settings WHERE name IN ('row_security', 'statement_timeout', 'lock_timeout',
       'idle_in_transaction_session_timeout', 'transaction_timeout'); END $$;`;
 
+const DONE = 'SELECT to_jsonb(true)';
+
 /** A snapshot that others can take. */
-const EXPORT = `${BEGIN} ${NO_LIMITS}
-  SELECT jsonb_build_object('snapshot', pg_export_snapshot(), 'version', current_setting('server_version'),
+interface Snapshot {
+  snapshot: string;
+  version: string;
+  major: number;
+}
+const EXPORT = `SELECT jsonb_build_object('snapshot', pg_export_snapshot(), 'version', current_setting('server_version'),
     'major', current_setting('server_version_num')::int / 10000)`;
+/** How often a snapshot is taken anew because of tables that others made since they were listed. */
+const SNAPSHOT_ATTEMPTS = 5;
 
 async function listReadableTables(connection: PostgresConnection, session: Session): Promise<Table[]> {
   const tables = await session.ask<Table[]>(TABLES);
@@ -60,11 +68,41 @@ async function listReadableTables(connection: PostgresConnection, session: Sessi
 
 const sqlName = ({ schema, name }: Table): string => `ONLY ${quoteName(schema)}.${quoteName(name)}`;
 
-/** Holds off TRUNCATE and ALTER TABLE, which a snapshot does not, until the transaction ends. */
-async function lockTables(session: Session, tables: readonly Table[]): Promise<void> {
-  for (let at = 0; at < tables.length; at += 500) {
-    const some = tables.slice(at, at + 500).map(sqlName);
-    await session.ask(`LOCK TABLE ${some.join(', ')} IN ACCESS SHARE MODE; SELECT to_jsonb(true)`);
+/** What holds off TRUNCATE and ALTER TABLE, which a snapshot does not, until the transaction ends. */
+function locksOf(tables: readonly Table[]): string {
+  const locks: string[] = [];
+  for (let at = 0; at < tables.length; at += 500)
+    locks.push(
+      `LOCK TABLE ${tables
+        .slice(at, at + 500)
+        .map(sqlName)
+        .join(', ')} IN ACCESS SHARE MODE;`,
+    );
+  return locks.join('\n');
+}
+
+/**
+ * Begins the transaction of the dump. Locks come before the snapshot: a transaction that is waited for may empty a table and
+ * fill it again, and a snapshot from before its end has neither the old rows nor the new.
+ */
+async function takeSnapshot(
+  connection: PostgresConnection,
+  session: Session,
+): Promise<Snapshot & { tables: Table[] }> {
+  await session.ask(`${NO_LIMITS} ${DONE}`);
+  let locked = await listReadableTables(connection, session);
+  for (let attempt = 1; ; attempt++) {
+    const snapshot = await session.ask<Snapshot>(`${BEGIN} ${locksOf(locked)} ${EXPORT}`);
+    const tables = await listReadableTables(connection, session);
+    const names = new Set(locked.map(sqlName));
+    const late = tables.filter((table) => !names.has(sqlName(table)));
+    if (late.length === 0) return { ...snapshot, tables };
+    if (attempt === SNAPSHOT_ATTEMPTS) {
+      await session.ask(`${locksOf(late)} ${DONE}`);
+      return { ...snapshot, tables };
+    }
+    await session.ask(`ROLLBACK; ${DONE}`);
+    locked = tables;
   }
 }
 
@@ -151,17 +189,11 @@ const engine: Engine<PostgresConnection> = {
     const refuse = (cause: string): GarnerError =>
       cannot('database-dump', 'dump database', describeConnection(connection), cause);
     return withSession(connection, signal, async (session) => {
-      const { snapshot, version, major } = await session.ask<{
-        snapshot: string;
-        version: string;
-        major: number;
-      }>(EXPORT);
+      const { snapshot, version, major, tables } = await takeSnapshot(connection, session);
       using access = openAccess(connection);
       for (const client of ['pg_dump', 'pg_restore'] as const)
         await checkClient(client, connection, major, 'database-dump', access.env, signal);
       const roles = await session.ask<string[]>(NAMED_ROLES);
-      const tables = await listReadableTables(connection, session);
-      await lockTables(session, tables);
 
       const client: Command = {
         file: findClient('pg_dump'),
@@ -213,7 +245,7 @@ const engine: Engine<PostgresConnection> = {
       }
       const counts = await counting;
       await answering;
-      await session.ask('COMMIT; SELECT to_jsonb(true)'); // the snapshot lived to the end
+      await session.ask(`COMMIT; ${DONE}`); // the snapshot lived to the end
       return {
         serverVersion: version,
         tables: counts,

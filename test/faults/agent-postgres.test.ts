@@ -82,6 +82,24 @@ it('lets nobody empty a table between the snapshot and its dump', async () => {
   expect(await server.query('SELECT count(*) FROM a', 'kept')).toBe('20000');
 });
 
+it('has the rows of a table that another transaction empties and fills again while the backup begins', async () => {
+  const refill = server.query(
+    `BEGIN; TRUNCATE b; INSERT INTO b VALUES (1), (2), (3); CREATE TABLE c AS SELECT 1 AS i;
+     DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks WHERE relation = 'b'::regclass AND NOT granted) LOOP
+       PERFORM pg_sleep(0.05); PERFORM pg_stat_clear_snapshot(); END LOOP; END $$;
+     COMMIT;`,
+    'shop',
+  );
+  const begun =
+    "SELECT count(*) FROM pg_locks WHERE relation = 'b'::regclass AND mode = 'AccessExclusiveLock'";
+  while ((await server.query(begun, 'shop')) === '0');
+  const ran = await backUp(rootUrl('shop'));
+  await refill;
+  await server.query('DROP TABLE c; TRUNCATE b', 'shop');
+  expect(ran.exitCode).toBe(0);
+  expect(JSON.parse(ran.stdout).members[1].database.tables).toEqual({ a: 20_000, b: 3, c: 1 });
+});
+
 it('F05 names sequences, schemas and large objects that the account may not read', async () => {
   await server.query('CREATE DATABASE rights');
   await server.query(
