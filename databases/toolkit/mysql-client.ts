@@ -106,7 +106,8 @@ export function sqlClient(
     file: findClient(),
     args: [
       ...[...access.args, '--batch', '--skip-column-names', '--default-character-set=utf8mb4'],
-      ...['--connect-timeout=20', ...options, '--', connection.database],
+      // safe updates show no more than 1000 rows
+      ...['--connect-timeout=20', '--skip-safe-updates', ...options, '--', connection.database],
     ],
     env: access.env,
     fds: access.fds,

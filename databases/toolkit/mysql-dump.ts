@@ -2,7 +2,7 @@
 // by, and is whole if the client says so, its trailer is there, and every table and object of the database is in it.
 import type { Writable } from 'node:stream';
 import { cannot, type GarnerError } from '../../lib/errors.ts';
-import { type Command, describeExit, type Ended, feed, startPipeline } from '../../lib/process.ts';
+import { type Command, captureOk, describeExit, type Ended, feed, startPipeline } from '../../lib/process.ts';
 import { formatSize, plural } from '../../lib/text.ts';
 import type { DumpContext, DumpFacts } from './engine.ts';
 import {
@@ -25,6 +25,7 @@ import {
   type ServerTable,
   type StoredObject,
 } from './mysql-objects.ts';
+import { harmfulDefaults } from './mysql-options.ts';
 import { startQueries } from './mysql-queries.ts';
 import { type DumpClient, judgePair, probeClient, readVersion } from './mysql-versions.ts';
 import { type SqlScanner, scanSqlDump } from './sql-scanner.ts';
@@ -51,7 +52,15 @@ function dumpCommand(
       ...access.args,
       ...more,
       ...snapshot,
-      ...['--quick', '--routines', '--triggers', '--hex-blob', '--create-options', '--set-charset'],
+      ...[
+        '--quick',
+        '--routines',
+        '--triggers',
+        '--hex-blob',
+        '--create-options',
+        '--set-charset',
+        '--tz-utc',
+      ],
       '--no-tablespaces',
       '--skip-add-locks', // a lock of one table forbids the sequences of its defaults; and takes a right
       '--default-character-set=utf8mb4',
@@ -167,6 +176,34 @@ function warnOfPackets(database: string, scanner: SqlScanner, maxPacketBytes: nu
   return [{ code: 'packet-limit', message }];
 }
 
+/** @throws database-dump where settings of others would make a dump less than whole, with nothing to be seen in it */
+async function refuseLimits(
+  connection: MysqlConnection,
+  client: DumpClient,
+  access: ClientAccess,
+  maxRows: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const refuse = (cause: string, hint: string): GarnerError =>
+    cannot('database-dump', 'dump database', describeConnection(connection), cause, { hint });
+  if (Number(maxRows) < Number.MAX_SAFE_INTEGER) {
+    throw refuse(
+      `the server gives no more than ${maxRows} rows of a table`,
+      'SET GLOBAL sql_select_limit = 18446744073709551615, and look for it in the settings and init_connect of the server',
+    );
+  }
+  const defaults = await captureOk(
+    { file: client.file, args: ['--print-defaults'], env: access.env },
+    { signal },
+  );
+  const harmful = harmfulDefaults(defaults);
+  if (harmful.length === 0) return;
+  throw refuse(
+    `a dump is not whole with ${listed(harmful)}, which the client's option files have`,
+    'look in ~/.my.cnf and /etc/mysql, under [client], [mysqldump] and [mariadb-dump]',
+  );
+}
+
 /**
  * Dumps one snapshot.
  * @throws database-rights, database-dump: nothing less than a whole dump is returned
@@ -175,12 +212,14 @@ export async function dumpDatabase(
   connection: MysqlConnection,
   { encode, signal, expectedTables, derivedTables, clientOptions, queries }: DumpContext,
 ): Promise<DumpFacts> {
-  const [[serverVersion = '', maxPacket = ''] = []] = await query(
+  const [[serverVersion = '', maxPacket = '', maxRows = ''] = []] = await query(
     connection,
-    'SELECT VERSION(), @@max_allowed_packet',
+    'SELECT VERSION(), @@max_allowed_packet, @@sql_select_limit',
     signal,
   );
   const client = await probeClient(findDumpClient(), signal);
+  using access = openAccess(connection);
+  await refuseLimits(connection, client, access, maxRows, signal);
   const tables = await listTables(connection, signal);
   const objects = await listObjects(connection, signal);
   const { grants, warnings } = await checkRights(connection, { expectedTables, tables, objects }, signal);
@@ -192,7 +231,6 @@ export async function dumpDatabase(
     ...history.warnings,
   );
 
-  using access = openAccess(connection);
   const options = [...(grants.has('EVENT') ? ['--events'] : []), ...history.options, ...clientOptions];
   const command = dumpCommand(connection, access, client, options);
   const over = new AbortController();

@@ -1,4 +1,5 @@
-// MYSQLDUMP_PARAMS: what users may add to the dump client's command line, and what would make a dump less than whole.
+// What users may add to the dump client's command line by MYSQLDUMP_PARAMS and by option files, and what would make a dump
+// less than whole.
 import { parseArgsStringToArgv } from 'string-argv';
 import { cannot } from '../../lib/errors.ts';
 
@@ -51,6 +52,27 @@ const plainName = (option: string): string =>
     .replaceAll('_', '-')
     .replace(/^--(?:(?:loose|enable|autoset|maximum)-)+/, '--')
     .replace(/^--disable-/, '--skip-');
+
+/** What an option file may say that neither garner's own options undo nor the checks of a dump find. */
+const HARMFUL_IN_FILES = [
+  ...['--where', '--no-data', '--no-create-info', '--ignore-table-data', '--as-of', '--init-command'],
+  // statements that a restore would run: on another database than it is meant for, or on the server
+  ...['--databases', '--all-databases', '--system', '--apply-slave-statements', '--apply-replica-statements'],
+  ...['--master-data', '--source-data', '--dump-slave', '--dump-replica'],
+];
+
+/**
+ * @param defaults what the client's --print-defaults says: the options of `~/.my.cnf` and its like
+ * @returns the names of those that would make a dump less than whole
+ */
+export function harmfulDefaults(defaults: string): string[] {
+  return defaults.split(/\s+/).flatMap((option) => {
+    const [written = '', value = ''] = option.split('=');
+    const name = written.replaceAll('_', '-').replace(/^--loose-/, '--');
+    const isOff = /^(0|off|false)$/i.test(value);
+    return !isOff && name.length > 2 && HARMFUL_IN_FILES.some((full) => full.startsWith(name)) ? [name] : [];
+  });
+}
 
 /**
  * Splits MYSQLDUMP_PARAMS like a command line, without a shell.

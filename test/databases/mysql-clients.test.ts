@@ -121,6 +121,7 @@ describe('with clients of others', () => {
     const mysqldump = `case "$*" in
       *--version*) echo "${CLIENTS.mysql80}"; exit;;
       *--help*) echo "  --column-statistics"; echo "  --set-gtid-purged=name"; exit;;
+      *--print-defaults*) exec mariadb-dump "$@";;
       *--dump-history*) echo "mysqldump: [ERROR] unknown option '--dump-history'." >&2; exit 2;;
       *--column-statistics=0*--set-gtid-purged=OFF*) ;;
       *) echo "mysqldump: Unknown table 'COLUMN_STATISTICS' in information_schema (1109)" >&2; exit 2;;

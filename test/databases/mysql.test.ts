@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseClientOptions } from '../../databases/toolkit/mysql-options.ts';
+import { harmfulDefaults, parseClientOptions } from '../../databases/toolkit/mysql-options.ts';
 import { scanSqlDump } from '../../databases/toolkit/sql-scanner.ts';
 import { type MariaDb, startMariadb } from '../helpers/mariadb.ts';
 
@@ -218,6 +218,59 @@ describe('credentials', () => {
     const databases = JSON.parse(stdout).members.filter(({ kind }: { kind: string }) => kind === 'database');
     expect(databases.map(({ name }: { name: string }) => name)).toEqual(['pw.sql.zst', 'shapes.sql.zst']);
   });
+});
+
+describe('a dump that settings of others would make less than whole, and look whole, is refused', () => {
+  it.each([
+    'no-data',
+    'where=id<2',
+    'no_create_info',
+    'loose-ignore-table-data=cut.t',
+    'databases',
+    'master-data=1',
+  ])('with %s in an option file', async (option) => {
+    await server.query(
+      'CREATE DATABASE IF NOT EXISTS cut; CREATE OR REPLACE TABLE cut.t (id INT); INSERT INTO cut.t VALUES (1), (2)',
+    );
+    const home = mkdtempSync(join(directory, 'home-'));
+    const file = `[client]\nsocket=${server.socket}\nuser=root\n[mysqldump]\n${option}\n`;
+    writeFileSync(join(home, '.my.cnf'), file, { mode: 0o600 });
+    const { GARNER_DATABASE_URL: _, ...env } = environment('');
+    const ran = await execa(AGENT, { env: { ...env, HOME: home, MARIADB_DATABASES: 'cut' }, reject: false });
+    expect(ran.exitCode).toBe(1);
+    const name = option.replace(/=.*/, '').replace('loose-', '').replaceAll('_', '-');
+    expect(ran.stderr).toContain(`a dump is not whole with --${name}, which the client's option files have`);
+  });
+
+  it('but not with those that are harmless or off', () => {
+    expect(
+      harmfulDefaults('x would have been started with:\n--quick --quote-names --no-data=0 --ssl'),
+    ).toEqual([]);
+  });
+
+  it('by a server that gives part of the rows', async () => {
+    const url = await server.createDatabase('some', 'some', 'secret-9');
+    await server.query('SET GLOBAL sql_select_limit = 2');
+    const ran = await execa(AGENT, { env: environment(url), reject: false });
+    await server.query('SET GLOBAL sql_select_limit = 18446744073709551615');
+    expect(ran.exitCode).toBe(1);
+    expect(ran.stderr).toContain('the server gives no more than 2 rows of a table');
+  });
+});
+
+it('dumps times of day that come twice a year as they are, whatever option files say', async () => {
+  await server.query(
+    `SET GLOBAL time_zone = '+01:00'; SET time_zone = '+00:00'; CREATE DATABASE times; CREATE TABLE times.t (t TIMESTAMP);
+     INSERT INTO times.t VALUES ('2021-10-31 00:30:00')`,
+  );
+  const home = mkdtempSync(join(directory, 'home-'));
+  const file = `[client]\nsocket=${server.socket}\nuser=root\n[mysqldump]\nskip-tz-utc\n`;
+  writeFileSync(join(home, '.my.cnf'), file, { mode: 0o600 });
+  const { GARNER_DATABASE_URL: _, ...env } = environment('');
+  const ran = await execa(AGENT, { env: { ...env, HOME: home, MARIADB_DATABASES: 'times' } });
+  await server.query('SET GLOBAL time_zone = DEFAULT');
+  const sql = await execa('sh', ['-c', `tar -xOf "${ran.stdout}" times.sql.zst | zstd -dc`]);
+  expect(sql.stdout).toContain("('2021-10-31 00:30:00')");
 });
 
 describe('MYSQLDUMP_PARAMS', () => {

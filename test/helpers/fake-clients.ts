@@ -30,5 +30,5 @@ export async function onlyPrograms(directory: string, names: string[]): Promise<
   return bin;
 }
 
-/** `mariadb-dump` asked for its options and its version, as garner does before a dump. */
-export const HELP = 'case "$*" in *--help*|*--version*) exec "$REAL" "$@";; esac';
+/** `mariadb-dump` asked for its options, its defaults and its version, as garner does before a dump. */
+export const HELP = 'case "$*" in *--help*|*--version*|*--print-defaults*) exec "$REAL" "$@";; esac';
