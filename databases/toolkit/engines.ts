@@ -26,10 +26,20 @@ export async function connectionFromUrl(
   for (const name of moduleNames(FOLDER)) {
     const engine = await loadModule<Engine>(FOLDER, name);
     if (scheme === undefined || !engine.schemes.includes(scheme)) continue;
-    if (!URL.canParse(url)) break;
+    if (!URL.canParse(url) || !isDecodable(url)) break;
     return { engine, connection: engine.connectionFromUrl(new URL(url)) };
   }
   throw cannot('configuration', 'use setting', setting, 'it is no database URL that garner knows', {
-    hint: 'mysql://user@host:3306/name, postgresql://user@host:5432/name or sqlite:///path/to/file',
+    hint: 'mysql://user@host:3306/name, postgresql://user@host:5432/name or sqlite:///path/to/file; a % in it is written %25',
   });
+}
+
+/** @returns false where a % stands for itself: passwords often do not come percent-encoded */
+function isDecodable(url: string): boolean {
+  try {
+    decodeURIComponent(url);
+    return true;
+  } catch {
+    return false;
+  }
 }
