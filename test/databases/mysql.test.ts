@@ -187,6 +187,38 @@ describe('a round trip', () => {
   });
 });
 
+describe('a restore', () => {
+  it('brings back rows that are older than a rule of their table', async () => {
+    const url = await server.createDatabase('ruled', 'ruled', 'secret-6');
+    await server.query(
+      'CREATE TABLE t (i INT); INSERT INTO t VALUES (-1); SET check_constraint_checks = 0; ALTER TABLE t ADD CHECK (i > 0)',
+      'ruled',
+    );
+    const { archive } = await backUp(url);
+    const target = await server.createDatabase('ruled2', 'ruled', 'secret-6');
+    await execa(AGENT, ['restore', archive], {
+      env: { ...environment(url), GARNER_RESTORE_DATABASE_URL: target },
+    });
+    expect(await dumpOf('ruled2')).toBe(await dumpOf('ruled'));
+  });
+
+  it('fails where a statement does, also where an option file says that errors do not matter', async () => {
+    const url = await server.createDatabase('forced', 'forced', 'secret-7');
+    await server.query('CREATE TABLE t (i INT); INSERT INTO t VALUES (1)', 'forced');
+    const { archive } = await backUp(url);
+    await server.query(
+      "CREATE DATABASE less; CREATE USER less IDENTIFIED BY 'secret-8'; GRANT CREATE, DROP, SELECT ON less.* TO less",
+    );
+    const home = mkdtempSync(join(directory, 'home-'));
+    const file = `[client]\nhost=127.0.0.1\nport=${server.port}\nuser=less\npassword=secret-8\n[mysql]\nforce\n`;
+    writeFileSync(join(home, '.my.cnf'), file, { mode: 0o600 });
+    const env = { ...environment(''), HOME: home, GARNER_RESTORE_DATABASE_URL: 'mysql:///less' };
+    const ran = await execa(AGENT, ['restore', archive], { env, reject: false });
+    expect(ran.exitCode).toBe(1);
+    expect(ran.stderr).toMatch(/cannot restore database .* command denied/);
+  });
+});
+
 describe('credentials', () => {
   it('reach the server whatever characters the password has', async () => {
     const ascii = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).join('');
