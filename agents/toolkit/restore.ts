@@ -276,7 +276,7 @@ async function dumpAside(
   const part = partPath(file);
   const fd = createFile(part);
   try {
-    await engine.dump(connection, {
+    const { warnings } = await engine.dump(connection, {
       encode: (commands, stdin) =>
         startEncoding(commands, (chunk) => writeFully(fd, chunk), {
           stdin,
@@ -293,6 +293,7 @@ async function dumpAside(
       clientOptions: [],
       queries: [],
     });
+    for (const { message } of warnings) warn(`what was in it before: ${message}`);
     fsyncSync(fd);
     publish(part, file);
     return file;

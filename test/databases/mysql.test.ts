@@ -219,6 +219,20 @@ describe('a restore', () => {
   });
 });
 
+it('says what the dump of what was there lacks, before that is replaced', async () => {
+  await server.createDatabase('poor', 'poor', 'secret-5', 'SELECT, INSERT, CREATE, DROP, ALTER, TRIGGER');
+  await server.query(
+    'CREATE TABLE t (i INT); CREATE EVENT lost ON SCHEDULE EVERY 1 YEAR DO SELECT 1',
+    'poor',
+  );
+  const { archive } = await backUp(await server.createDatabase('plain', 'poor', 'secret-5'));
+  const env = environment(`mysql://poor:secret-5@127.0.0.1:${server.port}/poor`);
+  const ran = await execa(AGENT, ['restore', archive, '--force'], { env });
+  expect(ran.stderr).toMatch(
+    /what was in it before: the account lacks EVENT on poor(.|\n)*what was in it before lies in/,
+  );
+});
+
 describe('credentials', () => {
   it('reach the server whatever characters the password has', async () => {
     const ascii = Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).join('');
