@@ -10,6 +10,8 @@ export interface ServerTable {
   kind: 'table' | 'view' | 'sequence';
   isVersioned: boolean;
   storageEngine: string;
+  /** When it was made, or altered, or put in place of another. */
+  madeAt: string;
 }
 
 /** What stands in a dump besides tables. */
@@ -30,14 +32,15 @@ export const quoteName = (name: string): string => `\`${name.replaceAll('`', '``
 export async function listTables(connection: MysqlConnection, signal: AbortSignal): Promise<ServerTable[]> {
   const rows = await query(
     connection,
-    'SELECT TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME',
+    'SELECT TABLE_NAME, TABLE_TYPE, ENGINE, CREATE_TIME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME',
     signal,
   );
-  return rows.map(([name = '', type = '', storageEngine = '']) => ({
+  return rows.map(([name = '', type = '', storageEngine = '', madeAt = '']) => ({
     name,
     kind: type.includes('VIEW') ? 'view' : type === 'SEQUENCE' ? 'sequence' : 'table',
     isVersioned: type === 'SYSTEM VERSIONED',
     storageEngine,
+    madeAt,
   }));
 }
 

@@ -211,6 +211,21 @@ it('F07 fails where a view, a routine, a trigger or an event is not in the dump'
   }
 });
 
+it('warns where a half-filled table took the place of another while it was dumped', async () => {
+  await server.createDatabase('online', 'online', PASSWORD);
+  await server.query(
+    `CREATE TABLE z (i INT PRIMARY KEY); INSERT INTO z SELECT seq FROM seq_1_to_100; DO SLEEP(1.1);
+     CREATE TABLE _new LIKE z; INSERT INTO _new SELECT i FROM z LIMIT 10; CREATE TABLE a (t TEXT);
+     INSERT INTO a SELECT REPEAT('x', 1000) FROM seq_1_to_3000`,
+    'online',
+  );
+  const swap = `mariadb --no-defaults --user=root --socket=${server.socket} online -e "INSERT IGNORE INTO _new SELECT i FROM z; RENAME TABLE z TO _old, _new TO z"`;
+  useDatabase({ name: 'online', user: 'online' });
+  const ran = await runWith(`"$REAL" "$@" | (head -c 1000000; ${swap}; cat)`);
+  expect(ran.exitCode).toBe(3);
+  expect(ran.stderr).toMatch(/tables of online were altered or replaced while dumped, .*: z; back up again/);
+});
+
 it('F09 ends a dump that hangs on a lock at the time limit, with all that it started', async () => {
   const client = execa('mariadb', ['--no-defaults', '--user=root', `--socket=${server.socket}`, 'shop'], {
     input: 'LOCK TABLES b WRITE; SELECT "locked"; DO SLEEP(600);',
