@@ -7,7 +7,6 @@ import { type Verified, verifyArchive } from '../archive/verify.ts';
 import { cannot, GarnerError } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';
 import { formatDuration, formatSize } from '../lib/text.ts';
-import { openFileStore } from '../stores/file.ts';
 import type { Store, StoreEntry } from '../stores/store.ts';
 import { type ArchiveRow, unverifiedRow } from './catalog/schema.ts';
 import type { HostConfiguration } from './configuration.ts';
@@ -89,11 +88,10 @@ export async function pullArchive(
 
   checkSpace(configuration.root, name, entry.sizeBytes);
   const started = performance.now();
-  await using archives = openFileStore(configuration.root);
   await transfer({
     from: store,
     fromPath: entry.name,
-    to: archives,
+    to: run.archives,
     toPath: archivePath(parsed, name),
     signal: run.signal,
     onBytes: hooks.onBytes,

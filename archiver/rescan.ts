@@ -9,6 +9,7 @@ import { syncDirectory } from '../lib/durable.ts';
 import { asGarnerError, cannot } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
 import { info, warn } from '../lib/log.ts';
+import { openFileStore } from '../stores/file.ts';
 import { type Catalog, createCatalog, openCatalog } from './catalog/catalog.ts';
 import { unverifiedRow } from './catalog/schema.ts';
 import { checkMark, type StoredArchive, storedArchives, syncArchive } from './layout.ts';
@@ -31,7 +32,8 @@ export async function rescan(setup: Setup): Promise<RescanReport> {
   checkMark(configuration.root);
   using _lock = lockStore(setup);
   await using catalog = openOrReplace(configuration.catalog);
-  const run: Run = { configuration, catalog, signal: running.signal, now: new Date() };
+  await using archives = openFileStore(configuration.root);
+  const run: Run = { configuration, catalog, archives, signal: running.signal, now: new Date() };
   const report: RescanReport = { added: [], vanished: [], failed: [] };
 
   await bringBack(run);

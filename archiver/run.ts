@@ -7,6 +7,8 @@ import { runSignal } from '../lib/interrupt.ts';
 import { acquireLock } from '../lib/lock.ts';
 import { log, setLogFormat } from '../lib/log.ts';
 import { CORE_SETTINGS, loadSettings, type SettingValues } from '../lib/settings.ts';
+import { openFileStore } from '../stores/file.ts';
+import type { Store } from '../stores/store.ts';
 import { type Catalog, openCatalog } from './catalog/catalog.ts';
 import {
   type ArchiverConfiguration,
@@ -33,6 +35,8 @@ export interface Setup {
 export interface Run {
   configuration: ArchiverConfiguration;
   catalog: Catalog;
+  /** Where the archives lie. */
+  archives: Store;
   signal: AbortSignal;
   /** When the run began. */
   now: Date;
@@ -65,7 +69,8 @@ export async function withStore<T>(setup: Setup, what: string, action: (run: Run
   checkMark(configuration.root);
   using _lock = lockStore(setup);
   await using catalog = openCatalog(configuration.catalog);
-  return await action({ configuration, catalog, signal: running.signal, now: new Date() });
+  await using archives = openFileStore(configuration.root);
+  return await action({ configuration, catalog, archives, signal: running.signal, now: new Date() });
 }
 
 /** @throws locked */

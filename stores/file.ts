@@ -1,20 +1,12 @@
 // Archives in a directory of this host: a disk, a mounted share.
 // Nothing outside the root is read or written: no link below it is followed, only regular files are opened.
 // The root itself may be a link, it is the administrator's. Files are made 0600, directories 0700.
-import { closeSync, constants, type Dirent, fsync, rmSync, write } from 'node:fs';
+import { closeSync, constants, type Dirent, fsync, readdirSync, rmSync, write } from 'node:fs';
 import { type FileHandle, lstat, open, opendir, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import {
-  createFile,
-  makeDirectory,
-  PART_PREFIX,
-  partPath,
-  publish,
-  sweepParts,
-  syncDirectory,
-} from '../lib/durable.ts';
+import { createFile, makeDirectory, partPath, publish, syncDirectory } from '../lib/durable.ts';
 import { cannot, GarnerError, isNoSpace } from '../lib/errors.ts';
 import {
   checkStorePath,
@@ -36,12 +28,13 @@ const writeSome = promisify(write);
  * @param root an absolute path
  */
 export function openFileStore(root: string): Store {
+  const leftovers: Leftovers = new Map();
   return {
     url: pathToFileURL(root).href,
     list: (directory) => list(root, directory),
     stat: (path) => stat(root, path),
     read: (path) => read(root, path),
-    create: (path) => create(root, path),
+    create: (path) => create(root, path, leftovers),
     remove: (path) => remove(root, path),
     async [Symbol.asyncDispose]() {},
   };
@@ -166,7 +159,20 @@ async function* read(root: string, below: string): AsyncGenerator<Buffer> {
   }
 }
 
-async function create(root: string, below: string): Promise<Upload> {
+/** Unfinished files of ended runs, by directory: looked for once, the uploads of this store remove their own. */
+type Leftovers = Map<string, string[]>;
+
+/** Removes what a run left that was ended while it wrote this very file. */
+function sweepLeftovers(leftovers: Leftovers, directory: string, file: string): void {
+  let names = leftovers.get(directory);
+  if (names === undefined) {
+    names = readdirSync(directory).filter((name) => isPart(name));
+    leftovers.set(directory, names);
+  }
+  for (const name of names) if (isPart(name, file)) rmSync(join(directory, name), { force: true });
+}
+
+async function create(root: string, below: string, leftovers: Leftovers): Promise<Upload> {
   checkStorePath(below);
   const path = join(root, below);
   const directory = dirname(path);
@@ -179,8 +185,7 @@ async function create(root: string, below: string): Promise<Upload> {
     throw fail('make directory', directory, error);
   }
   try {
-    // what a run left that was ended while it wrote this very file
-    sweepParts(directory, (rest) => isPart(PART_PREFIX + rest, basename(path)));
+    sweepLeftovers(leftovers, directory, basename(path));
     fd = createFile(part);
   } catch (error) {
     throw fail('write', path, error);

@@ -107,10 +107,12 @@ export function describeStore(kind: string, open: () => Promise<StoreUnderTest>)
 
     test('sweeps what an ended run left of the same file, and of no other', async () => {
       const others = ['.part-file2.0123abcd', '.part-file', '.part-fil.0123abcd', '.part-file.x.0123abcd'];
-      for (const name of ['.part-file.0123abcd', ...others]) writeFileSync(join(root, name), 'left');
-      expect(await store.list('')).toEqual([]);
-      await put(store, 'file', 'x');
-      expect(readdirSync(root).sort()).toEqual([...others, 'file'].sort());
+      const directory = join(root, 'ended');
+      mkdirSync(directory);
+      for (const name of ['.part-file.0123abcd', ...others]) writeFileSync(join(directory, name), 'left');
+      expect(await store.list('ended')).toEqual([]);
+      await put(store, 'ended/file', 'x');
+      expect(readdirSync(directory).sort()).toEqual([...others, 'file'].sort());
     });
 
     test('tells files from what is none, and keeps hostile names apart', async () => {
