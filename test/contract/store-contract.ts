@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import {
   appendFileSync,
+  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -109,6 +110,7 @@ export function describeStore(kind: string, open: () => Promise<StoreUnderTest>)
       const others = ['.part-file2.0123abcd', '.part-file', '.part-fil.0123abcd', '.part-file.x.0123abcd'];
       const directory = join(root, 'ended');
       mkdirSync(directory);
+      chmodSync(directory, 0o777); // the account of an SFTP server is another
       for (const name of ['.part-file.0123abcd', ...others]) writeFileSync(join(directory, name), 'left');
       expect(await store.list('ended')).toEqual([]);
       await put(store, 'ended/file', 'x');
