@@ -47,7 +47,7 @@ export interface Store extends AsyncDisposable {
    * @throws store-not-found; io where it is no regular file or ends before the size it had when it was opened
    */
   read(path: string): AsyncIterable<Buffer>;
-  /** Starts a new file; directories above it are made. */
+  /** Starts a new file; directories above it are made, and what an ended run left of the file is swept. */
   create(path: string): Promise<Upload>;
   /** Removes a file; one that is gone already is no error. */
   remove(path: string): Promise<void>;
