@@ -66,10 +66,14 @@ function judge({ damages, violations, unchecked }: SqliteFacts, file: string): D
 /** @returns the file that a path leads to through links, or would: a link stays, what it leads to is replaced */
 function behindLinks(file: string): string {
   if (existsSync(file)) return realpathSync(file);
-  if (lstatSync(file, { throwIfNoEntry: false }) === undefined) return file;
-  throw cannot('database-restore', 'restore database', file, 'it is a link to what is not there', {
-    hint: 'mount what it leads to, or remove the link',
-  });
+  const refuse = (cause: unknown, hint = {}): GarnerError =>
+    cannot('database-restore', 'restore database', file, cause, hint);
+  try {
+    if (lstatSync(file, { throwIfNoEntry: false }) === undefined) return file;
+  } catch (error) {
+    throw refuse(error); // what is above it is no directory
+  }
+  throw refuse('it is a link to what is not there', { hint: 'mount what it leads to, or remove the link' });
 }
 
 const engine: Engine<SqliteConnection> = {
