@@ -19,6 +19,8 @@ const agent = defineAgent({
     },
   },
 
+  databaseServer: { engine: 'mysql', list: 'MARIADB_DATABASES' },
+
   async version(context) {
     const [source] = await databasesOf(agent, context);
     const [[version = 'unknown'] = []] = await query(

@@ -17,6 +17,8 @@ const agent = defineAgent({
     },
   },
 
+  databaseServer: { engine: 'postgres', list: 'POSTGRES_DATABASES' },
+
   async version(context) {
     const [source] = await databasesOf(agent, context);
     const version = await ask<string>(

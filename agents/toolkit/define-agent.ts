@@ -43,6 +43,8 @@ export interface AgentDefinition<S extends SettingTable = SettingTable> {
   title: string;
   /** The settings that only this agent has. */
   settings: S;
+  /** Where all databases are of one engine, which, and the setting that lists them: no URL of one stands beside it. */
+  databaseServer?: { engine: string; list: string };
   /** @returns the application's version; a throw counts as `unknown`, with a warning */
   version(context: AgentContext<S>): Promise<string> | string;
   /** @returns the number of the build that the data belongs to, where an application has such a thing beside its version */

@@ -90,7 +90,7 @@ export async function planTrees(
 export async function checkVersion(
   agent: AgentDefinition,
   manifest: Manifest,
-  { force }: RestoreOptions,
+  { file, force }: RestoreOptions,
   context: AgentContext,
 ): Promise<void> {
   let here: string;
@@ -107,7 +107,7 @@ export async function checkVersion(
   const text = `${agent.title} here is ${here}, the archive is of ${manifest.version}`;
   if (order > 0) return warn(`${text}: the application may have to upgrade its data`);
   if (force) return warn(`${text}: restored all the same, because of --force`);
-  throw cannot('version-gate', 'restore', basename(manifest.application), text, {
+  throw cannot('version-gate', 'restore', basename(file), text, {
     hint: `install ${agent.title} ${manifest.version} first, or use --force`,
   });
 }
@@ -139,11 +139,22 @@ export async function refuseOccupiedTrees(
 export async function planDatabases(
   agent: AgentDefinition,
   manifest: Manifest,
-  { to }: RestoreOptions,
+  { file, to }: RestoreOptions,
   context: AgentContext,
 ): Promise<DatabaseTarget[]> {
   const members = manifest.members.filter(({ kind }) => kind === 'database');
   const url = context.settings.GARNER_RESTORE_DATABASE_URL;
+  const onServers = members.filter(({ database }) => database?.engine !== 'sqlite');
+  if (url !== undefined && to === undefined && onServers.length > 1) {
+    // the others would go to where they are in use
+    throw cannot(
+      'usage',
+      'restore',
+      basename(file),
+      `it has ${onServers.length} databases, GARNER_RESTORE_DATABASE_URL names one`,
+      { hint: 'restore with --to DIR: the first goes to the URL, the others become files to load by hand' },
+    );
+  }
   // the URL is for the application's main database: the first
   const main = url === undefined ? undefined : await sourceFromUrl(url, 'GARNER_RESTORE_DATABASE_URL');
   const others =

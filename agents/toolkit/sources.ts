@@ -19,8 +19,22 @@ export function memberName(database: string): string {
  */
 export async function databasesOf(agent: AgentDefinition, context: AgentContext): Promise<DatabaseSource[]> {
   const url = context.settings.GARNER_DATABASE_URL;
-  if (url !== undefined) return [await sourceFromUrl(url, 'GARNER_DATABASE_URL')];
-  return agent.databases(context);
+  if (url === undefined) return agent.databases(context);
+  const source = await sourceFromUrl(url, 'GARNER_DATABASE_URL');
+  const { databaseServer } = agent;
+  if (databaseServer === undefined) return [source];
+  const { engine, list } = databaseServer;
+  if (source.engine !== engine) {
+    throw cannot('configuration', 'use setting', 'GARNER_DATABASE_URL', `it is of ${source.engine}`, {
+      hint: `agent-${agent.application} backs up ${agent.title}`,
+    });
+  }
+  if ((context.settings as Record<string, unknown>)[list] !== undefined) {
+    throw cannot('configuration', 'use setting', list, 'GARNER_DATABASE_URL names one database', {
+      hint: `keep one of the two; for several databases, ${list} and the client's own option file`,
+    });
+  }
+  return [source];
 }
 
 export async function sourceFromUrl(url: string, setting: string): Promise<DatabaseSource> {
