@@ -61,8 +61,14 @@ function homeOf({ settings, view }: Context): string {
   return named || DEFAULT_HOME;
 }
 
-const readConfiguration = (context: Context): AtlassianConfiguration =>
-  readAtlassianConfiguration(context.view, join(homeOf(context), 'confluence.cfg.xml'));
+/** A home without the file will do where the database is named elsewhere: all of it is then below the home. */
+function readConfiguration(context: Context): AtlassianConfiguration {
+  const file = join(homeOf(context), 'confluence.cfg.xml');
+  const { CONFLUENCE_SCHEMA_NAME, GARNER_DATABASE_URL } = context.settings;
+  const named = CONFLUENCE_SCHEMA_NAME !== undefined || GARNER_DATABASE_URL !== undefined;
+  if (!named || context.view.exists(file)) return readAtlassianConfiguration(context.view, file);
+  return { file, setupStep: undefined, buildNumber: undefined, properties: new Map() };
+}
 
 /** The database of the configuration. */
 const configuredDatabase = (context: Context): JdbcDatabase =>

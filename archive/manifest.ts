@@ -77,6 +77,8 @@ const manifestSchema = z.object({
     .regex(/^[a-z0-9][a-z0-9.-]*$/)
     .max(200),
   version: shortText,
+  /** The build that the data belongs to, where the application has one beside its version. */
+  build: shortText.optional(),
   startedAt: time,
   finishedAt: time,
   tool: z.object({ name: shortText, version: shortText }),

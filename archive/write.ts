@@ -9,6 +9,7 @@ import {
   createFile,
   partPath,
   publish,
+  startEarlySync,
   syncDirectory,
   writeFileDurably,
   writeFully,
@@ -32,7 +33,7 @@ export interface MemberWriter {
 }
 
 /** What the run has to say of the archive as a whole. */
-export type Findings = Pick<Manifest, 'crossChecks' | 'warnings'>;
+export type Findings = Pick<Manifest, 'build' | 'crossChecks' | 'warnings'>;
 
 export interface PublishedArchive {
   path: string;
@@ -53,7 +54,6 @@ export interface ArchiveWriter extends Disposable {
 /**
  * Starts an archive. Its name's second is taken now; where an archive of this second exists, the next one is waited for.
  * The caller holds the lock of this application. Disposing an unpublished writer removes what it wrote.
- * @param build the application's build number, which goes into the second line of VERSION
  */
 export async function startArchive(
   workDir: WorkDir,
@@ -61,7 +61,6 @@ export async function startArchive(
   version: string,
   tool: Manifest['tool'],
   checksums: readonly Checksum[],
-  build?: string,
 ): Promise<ArchiveWriter> {
   const { startedAt, name } = await freeName(workDir.path, identity);
   const finalPath = join(workDir.path, `${name}${ARCHIVE_SUFFIX}`);
@@ -78,11 +77,14 @@ export async function startArchive(
     throw diskError(error, part);
   }
 
+  const early = startEarlySync(fd);
+
   const put = (data: Uint8Array, at: number): void => {
     // a program that is being ended may still have output on its way, and the descriptor may be another file's by now
     if (!open) return;
     try {
       writeFully(fd, data, at);
+      early.wrote(data.length);
     } catch (error) {
       throw diskError(error, part);
     }
@@ -157,7 +159,7 @@ export async function startArchive(
   }
 
   try {
-    addText(VERSION_NAME, 'version', `${version}\n${build === undefined ? '' : `build ${build}\n`}`);
+    addText(VERSION_NAME, 'version', `${version}\n`);
   } catch (error) {
     discard();
     throw error;
@@ -190,6 +192,7 @@ export async function startArchive(
 
       const sidecars: string[] = [];
       try {
+        await early.settled();
         fsyncSync(fd);
         const digests = await readBack(fd, position, checksums, stretches, part, signal);
         for (const checksum of checksums) {

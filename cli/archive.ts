@@ -66,7 +66,10 @@ export function archiveCommands(program: Command, { known }: CommandContext): vo
       const { manifest, sizeBytes } = opened;
       if (json) return print(JSON.stringify(manifest));
       const instance = manifest.instance === null ? '' : `.${manifest.instance}`;
-      print(`${manifest.application}${instance} ${escapeControls(manifest.version)} of ${manifest.host}`);
+      const build = manifest.build === undefined ? '' : ` (build ${escapeControls(manifest.build)})`;
+      print(
+        `${manifest.application}${instance} ${escapeControls(manifest.version)}${build} of ${manifest.host}`,
+      );
       print(
         `made ${manifest.startedAt} to ${manifest.finishedAt} by ${escapeControls(`${manifest.tool.name} ${manifest.tool.version}`)}, ${formatSize(sizeBytes)}`,
       );

@@ -6,6 +6,7 @@ import {
   constants,
   fchmodSync,
   fchownSync,
+  fdatasync,
   fsyncSync,
   linkSync,
   lstatSync,
@@ -18,6 +19,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { cannot, isNoSpace } from './errors.ts';
 
 /** What stands before the name of a file that isn't whole yet; readers ignore such names. */
@@ -58,6 +60,42 @@ export function writeFully(fd: number, data: Uint8Array, position: number | null
   while (offset < data.length) {
     offset += writeSync(fd, data, offset, data.length - offset, position === null ? null : position + offset);
   }
+}
+
+const syncData = promisify(fdatasync);
+/** How much is written before the disk is asked to begin with it. */
+const SYNC_EVERY_BYTES = 64 << 20;
+
+export interface EarlySync {
+  /** @param count how many bytes were written just now */
+  wrote(count: number): void;
+  /** The caller's own sync comes after this. @throws what the disk has said so far: it says it once */
+  settled(): Promise<void>;
+}
+
+/** Brings a large file to the disk while it is still being written: the sync at its end then has little left to do. */
+export function startEarlySync(fd: number): EarlySync {
+  let waitingBytes = 0;
+  let running: Promise<void> | undefined;
+  let failure: unknown;
+  return {
+    wrote(count) {
+      waitingBytes += count;
+      if (waitingBytes < SYNC_EVERY_BYTES || running !== undefined) return;
+      waitingBytes = 0;
+      running = syncData(fd)
+        .catch((error) => {
+          failure ??= error;
+        })
+        .finally(() => {
+          running = undefined;
+        });
+    },
+    async settled() {
+      await running;
+      if (failure !== undefined) throw failure;
+    },
+  };
 }
 
 /** Makes names in a directory durable. */

@@ -6,7 +6,14 @@ import { type FileHandle, lstat, open, opendir, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { createFile, makeDirectory, partPath, publish, syncDirectory } from '../lib/durable.ts';
+import {
+  createFile,
+  makeDirectory,
+  partPath,
+  publish,
+  startEarlySync,
+  syncDirectory,
+} from '../lib/durable.ts';
 import { cannot, GarnerError, isNoSpace } from '../lib/errors.ts';
 import {
   checkStorePath,
@@ -192,6 +199,7 @@ async function create(root: string, below: string, leftovers: Leftovers): Promis
   }
   let state: 'open' | 'closed' | 'published' = 'open';
   let writing = Promise.resolve();
+  const early = startEarlySync(fd);
   const settled = (): Promise<void> =>
     writing.catch((error) => {
       throw fail('write', path, error);
@@ -204,12 +212,13 @@ async function create(root: string, below: string, leftovers: Leftovers): Promis
     async write(chunk) {
       await settled();
       // the disk writes this one while the next one is fetched and hashed
-      writing = writeAll(fd, chunk);
+      writing = writeAll(fd, chunk).then(() => early.wrote(chunk.length));
       writing.catch(() => {}); // told by the next call
     },
     async publish() {
       await settled();
       try {
+        await early.settled();
         await syncFile(fd);
         close();
         publish(part, path);
@@ -220,6 +229,7 @@ async function create(root: string, below: string, leftovers: Leftovers): Promis
     },
     async abort() {
       await writing.catch(() => {});
+      await early.settled().catch(() => {}); // its descriptor may be another file's soon
       close();
       if (state !== 'published') rmSync(part, { force: true });
     },

@@ -57,7 +57,7 @@ export async function backUp(
   const identity = { application: agent.application, instance, host: settings.GARNER_HOST };
   const tool: Manifest['tool'] = { name: 'garner', version: garnerVersion() };
   const build = agent.build?.(context);
-  using writer = await startArchive(workDir, identity, version, tool, settings.GARNER_CHECKSUMS, build);
+  using writer = await startArchive(workDir, identity, version, tool, settings.GARNER_CHECKSUMS);
   const progress = startProgress(group);
   const storing: StoreContext & Pick<DumpContext, 'clientOptions'> = {
     encoding: { recipients: settings.GARNER_AGE_RECIPIENTS ?? [] },
@@ -92,7 +92,12 @@ export async function backUp(
     for (const warning of concluded.flatMap((check) => check.warnings)) warnAbout(warning);
     const crossChecks = concluded.flatMap(({ counts }) => counts ?? []);
     signal.throwIfAborted();
-    const archive = await writer.publish({ ...(checks.length > 0 && { crossChecks }), warnings }, signal);
+    const findings = {
+      ...(build !== undefined && { build }),
+      ...(checks.length > 0 && { crossChecks }),
+      warnings,
+    };
+    const archive = await writer.publish(findings, signal);
     info(`${archive.path}: ${formatSize(archive.sizeBytes)} in ${formatDuration(Date.now() - started)}`);
     return archive;
   } catch (error) {

@@ -99,6 +99,9 @@ export async function restore(
     for (const { encoding } of manifest.members) decoders(encoding, settings.GARNER_AGE_IDENTITY_FILE);
     const hasChecksum = await verify(file, decoding);
     const treePlans = options.only === 'database' ? [] : await planTrees(agent, manifest, options, context);
+    const nothingOf = { files: 'tree', database: 'database' }[options.only ?? 'files'];
+    if (options.only !== undefined && !manifest.members.some(({ kind }) => kind === nothingOf))
+      warn(`nothing is restored: the archive has no ${options.only}`);
     if (options.to === undefined) await checkVersion(agent, manifest, options, atTarget(context));
     await refuseOccupiedTrees(treePlans, options, async () =>
       occupiedDatabases(await databasePlans(context), signal),
@@ -107,13 +110,14 @@ export async function restore(
     if (options.dryRun) for (const { target } of treePlans) info(`would restore files to ${target.root}`);
     else {
       const group = groupName(agent.application, instance);
+      const roots = treePlans.map(({ target }) => target.root);
       if (options.to === undefined)
         sweepStaged(
           treePlans.map(({ target }) => target),
           group,
         );
       for (const { member, target } of treePlans)
-        stagedTrees.push(await stageTree(archive, member, target, group, decoding));
+        stagedTrees.push(await stageTree(archive, member, target, group, roots, decoding));
     }
 
     const overlays = treePlans.flatMap(({ target }, index) => {

@@ -92,12 +92,14 @@ export function sweepStaged(targets: readonly TreeTarget[], group: string): void
 /**
  * Extracts a tree into a fresh directory beside the target, and makes it durable. The caller removes it, swapped or not.
  * @param group names the directory, for {@link sweepStaged}
+ * @param roots of all trees that are restored: links may lead there
  */
 export async function stageTree(
   archive: ArchiveReader,
   member: Member,
   target: TreeTarget,
   group: string,
+  roots: readonly string[],
   options: DecodeOptions,
 ): Promise<StagedTree> {
   const beside = besideOf(target);
@@ -123,7 +125,7 @@ export async function stageTree(
       },
       options,
     );
-    const refused = makeHarmless(directory, target.root);
+    const refused = makeHarmless(directory, target.root, roots);
     // what it will replace goes aside next: a power cut must not leave an empty tree in its place
     await captureOk({ file: 'sync', args: ['--file-system', directory] }, { signal: options.signal });
     return { directory, refused };
@@ -134,7 +136,7 @@ export async function stageTree(
 }
 
 /** Removes devices and links that lead out of the tree, and takes setuid and setgid from files. */
-function makeHarmless(directory: string, root: string): string[] {
+function makeHarmless(directory: string, root: string, roots: readonly string[]): string[] {
   const refused: string[] = [];
   const top = Buffer.from(directory).toString('latin1');
   const visit = (path: string): void => {
@@ -143,7 +145,8 @@ function makeHarmless(directory: string, root: string): string[] {
     const shown = nameText(path.slice(top.length + 1));
     if (stat.isSymbolicLink()) {
       const target = readlinkSync(raw, { encoding: 'latin1' });
-      if (leadsOut(path, target, top, root) && !standsThere(`${root}/${shown}`, target)) {
+      const known = standsThere(`${root}/${shown}`, target) || isAmong(roots, `${root}/${shown}`, target);
+      if (leadsOut(path, target, top, root) && !known) {
         rmSync(raw);
         refused.push(`${shown} -> ${nameText(target)}`);
       }
@@ -167,6 +170,13 @@ function standsThere(path: string, target: string): boolean {
     lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true &&
     readlinkSync(path, { encoding: 'latin1' }) === target
   );
+}
+
+/** `attachments` that is a link to another disk, where the tree it leads to comes back too. */
+function isAmong(roots: readonly string[], path: string, target: string): boolean {
+  if (target.split('/').includes('..')) return false;
+  const wanted = resolve(dirname(path), nameText(target));
+  return roots.some((root) => `${wanted}/`.startsWith(`${root}/`));
 }
 
 /** A name may itself be a link, so that `name/..` can be anywhere: `..` is only followed at the start of a target. */

@@ -1,6 +1,15 @@
 // The confluence agent: the contract on MariaDB with the older layout of attachments and on PostgreSQL with the newer
 // one, and what misleads careless readers of its configuration.
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -111,7 +120,8 @@ describe('agent-confluence on MariaDB', () => {
     expect(ran).toMatchObject({ exitCode: 0 });
     const { archive, crossChecks, version } = JSON.parse(ran.stdout);
     expect(version).toBe('8.8.0');
-    expect((await execa('tar', ['-xOf', archive, 'VERSION'])).stdout).toBe('8.8.0\nbuild 9104');
+    expect((await execa('tar', ['-xOf', archive, 'VERSION'])).stdout).toBe('8.8.0');
+    expect(JSON.parse((await execa('tar', ['-xOf', archive, 'manifest.json'])).stdout).build).toBe('9104');
     const rows = Number(
       await server.query("SELECT COUNT(*) FROM CONTENT WHERE CONTENTTYPE = 'ATTACHMENT'", 'confluence'),
     );
@@ -173,6 +183,13 @@ describe('agent-confluence on MariaDB', () => {
     const dump = await readMember(archive, 'confluence.sql.zst');
     expect(dump.match(/^INSERT INTO `BODYCONTENT`/gm)?.length).toBe(240);
     await execa('sha1sum', ['-c', `${archive}.sha1`], { cwd: backups });
+
+    const file = join(site.home, 'confluence.cfg.xml');
+    renameSync(file, `${file}.away`);
+    const without = await bench.run('agent-confluence', [], { env });
+    renameSync(`${file}.away`, file);
+    expect(without).toMatchObject({ exitCode: 0 });
+    expect(await readMember(without.stdout.trim(), 'home.list.zst')).toContain('attachments/v4/');
   });
 
   it('asks for GARNER_DATABASE_URL where the password is encrypted, and takes it', async () => {
@@ -192,5 +209,26 @@ describe('agent-confluence on MariaDB', () => {
     expect(refused.stderr).toContain('hint: set GARNER_DATABASE_URL');
     expect(taken).toMatchObject({ exitCode: 0 });
     expect(JSON.parse(taken.stdout).crossChecks).toMatchObject([{ missingCount: 0 }]);
+  });
+
+  it('brings back attachments on another disk, and the link to them, on a host that has lost all', async () => {
+    const attachments = join(site.home, 'attachments');
+    const disk = join(home.directory, 'disk');
+    renameSync(attachments, disk);
+    symlinkSync(disk, attachments);
+    const archive = await bench.backup('agent-confluence', { env: site.settings });
+    const before = await snapshot(site.home, disk);
+    for (const lost of [site.home, disk]) rmSync(lost, { recursive: true });
+    await server.query('DROP DATABASE confluence; CREATE DATABASE confluence COLLATE utf8mb4_bin');
+    const restored = await bench.run('agent-confluence', ['restore', archive], { env: site.settings });
+    expect(restored).toMatchObject({ exitCode: 0 });
+    expect(readlinkSync(attachments)).toBe(disk);
+    expect((await execa('find', [disk, '-type', 'f'])).stdout.split('\n').length).toBeGreaterThan(700);
+    const kept = (text: string): string =>
+      text
+        .split('\n')
+        .filter((line) => line.includes('/attachments'))
+        .join('\n');
+    expect(kept(await snapshot(site.home, disk))).toBe(kept(before));
   });
 });
