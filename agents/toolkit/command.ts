@@ -2,13 +2,14 @@
 import type { Command } from 'commander';
 import { checkApplication, groupName } from '../../archive/name.ts';
 import { type CommandMain, declareProgram, exampleText, runProgram } from '../../lib/command-line.ts';
-import { asGarnerError, cannot, EXIT } from '../../lib/errors.ts';
+import { asGarnerError, cannot, EXIT, type GarnerError } from '../../lib/errors.ts';
 import { runSignal } from '../../lib/interrupt.ts';
 import { setLogFormat } from '../../lib/log.ts';
 import { redact } from '../../lib/redact.ts';
 import { CORE_SETTINGS, loadSettings, path } from '../../lib/settings.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
 import { hostView } from './host-view.ts';
+import type { RestoreResult } from './restore.ts';
 
 interface CommonOptions {
   instance?: string;
@@ -160,8 +161,6 @@ async function backupAction(
   } catch (caught) {
     const error = asGarnerError(caught);
     if (options.json) {
-      const { code, message, hint = null } = error;
-      const result = code === 'locked' ? 'locked' : 'failed';
       const nothing = { archive: null, sizeBytes: null, sha256: null, sha1: null };
       const identity = {
         application: agent.application,
@@ -170,11 +169,17 @@ async function backupAction(
         version: null,
       };
       const times = { startedAt: startedAt.toISOString(), finishedAt: new Date().toISOString() };
-      const rest = { members: [], crossChecks: [], warnings: [], error: { code, message, hint } };
-      printJson({ result, ...nothing, ...identity, ...times, ...rest });
+      const rest = { members: [], crossChecks: [], warnings: [] };
+      printJson({ ...nothing, ...identity, ...times, ...rest, ...failureOf(error) });
     }
     throw error;
   }
+}
+
+/** What `--json` says of a failure. */
+function failureOf({ code, message, hint }: GarnerError): object {
+  const error = { code, message, hint: hint ?? null };
+  return { result: code === 'locked' ? 'locked' : 'failed', error };
 }
 
 async function restoreAction(
@@ -183,6 +188,27 @@ async function restoreAction(
   options: RestoreCommandOptions,
   prepare: Prepare,
 ): Promise<number> {
+  const { json, dryRun = false } = options;
+  try {
+    const { complete, nextSteps } = await restoreArchive(agent, archive, options, prepare);
+    if (json) printJson({ result: complete ? 'ok' : 'warnings', dryRun, nextSteps, error: null });
+    else if (nextSteps.length > 0)
+      printOut(`Next, in ${agent.title}:\n${nextSteps.map((step) => `  ${step}\n`).join('')}`);
+    return complete ? EXIT.ok.code : EXIT.warnings.code;
+  } catch (caught) {
+    const error = asGarnerError(caught);
+    if (json) printJson({ dryRun, nextSteps: [], ...failureOf(error) });
+    throw error;
+  }
+}
+
+/** @throws usage for options that make no sense; what the restore throws */
+async function restoreArchive(
+  agent: AgentDefinition,
+  archive: string,
+  options: RestoreCommandOptions,
+  prepare: Prepare,
+): Promise<RestoreResult> {
   const { only, to, jobs } = options;
   if (only !== undefined && only !== 'database' && only !== 'files') {
     throw cannot('usage', 'restore only', only, 'it is neither `database` nor `files`');
@@ -202,7 +228,7 @@ async function restoreAction(
   using context = prepare(options);
   const { restore } = await import('./restore.ts');
   const { dryRun = false, force = false } = options;
-  const { complete, nextSteps } = await restore(
+  return await restore(
     agent,
     options.instance,
     {
@@ -215,8 +241,4 @@ async function restoreAction(
     },
     context,
   );
-  if (options.json) printJson({ result: complete ? 'ok' : 'warnings', dryRun, nextSteps });
-  else if (nextSteps.length > 0)
-    printOut(`Next, in ${agent.title}:\n${nextSteps.map((step) => `  ${step}\n`).join('')}`);
-  return complete ? EXIT.ok.code : EXIT.warnings.code;
 }
