@@ -256,7 +256,7 @@ export const BENCH_CASES: readonly BenchCase[] = [
   {
     id: 'pull',
     title: 'a pull of one archive of 2 GB over SFTP: hashed, read back member by member, recorded',
-    prepare: (directory) => preparePull(directory, 2 << 30),
+    prepare: (directory) => preparePull(directory, 2 * 2 ** 30),
   },
   {
     id: 'pull-many',
