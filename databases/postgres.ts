@@ -3,7 +3,7 @@
 import type { Writable } from 'node:stream';
 import { cannot, type GarnerError } from '../lib/errors.ts';
 import { type Command, describeExit, type Ended, feed, startPipeline } from '../lib/process.ts';
-import { escapeControls } from '../lib/text.ts';
+import { escapeControls, plural } from '../lib/text.ts';
 import type { DumpFacts, Engine, SnapshotQuery } from './toolkit/engine.ts';
 import { startChecker } from './toolkit/postgres-checker.ts';
 import {
@@ -238,7 +238,8 @@ const engine: Engine<PostgresConnection> = {
       }
       // a line break in a name would be one in pg_restore's message
       const missing = tables.filter(
-        ({ schema, name }) => !/[\r\n]/.test(schema + name) && !check.tables.has(`${schema}.${name}`),
+        ({ schema, name, bytes }) =>
+          !/[\r\n]/.test(schema + name) && !check.tables.has(Buffer.from(bytes, 'hex').toString('latin1')),
       );
       if (missing.length > 0) {
         throw refuse(`tables are missing from the dump: ${missing.slice(0, 20).map(shownName).join(', ')}`);
@@ -258,8 +259,8 @@ const engine: Engine<PostgresConnection> = {
 
   async occupied(connection, signal) {
     const { tables, others } = await ask<{ tables: number; others: number }>(connection, OCCUPIED, signal);
-    if (tables > 0) return `${tables} tables`;
-    return others > 0 ? `${others} objects` : undefined;
+    if (tables > 0) return plural(tables, 'table');
+    return others > 0 ? plural(others, 'object') : undefined;
   },
 
   restore: restoreDump,

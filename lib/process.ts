@@ -25,6 +25,8 @@ export interface Command {
   fds?: readonly number[];
   /** Gets each line of stderr as it comes; then stderr isn't kept. */
   onStderrLine?: (line: string) => void;
+  /** What stderr is read as, where it is not UTF-8; `latin1`: byte for byte. */
+  stderrEncoding?: BufferEncoding;
 }
 
 export interface Ended {
@@ -146,10 +148,10 @@ export function exitOf(
   });
 }
 
-function collectStderr(child: ChildProcess, onLine?: (line: string) => void): () => string {
+function collectStderr(child: ChildProcess, { onStderrLine: onLine, stderrEncoding }: Command): () => string {
   let kept = '';
   let rest = '';
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding(stderrEncoding ?? 'utf8').on('data', (text: string) => {
     if (onLine === undefined) {
       kept += text;
       // the first messages name the cause, the last the outcome
@@ -240,7 +242,7 @@ export function startPipeline(
   const ended = Promise.all(
     children.map(async (child, index) => {
       const command = commands[index] as Command;
-      const stderr = collectStderr(child, command.onStderrLine);
+      const stderr = collectStderr(child, command);
       try {
         const exit = await exitOf(child, GRACE_MS, index === children.length - 1 ? stdout : child.stdout);
         return { command, ...exit, stderr: stderr() };

@@ -7,7 +7,7 @@ import { findClient } from './postgres-client.ts';
 export interface Checker {
   /** Takes a part of the dump; waits while there is too much of it. */
   write(chunk: Buffer): Promise<void>;
-  /** @returns how it ended, and the tables whose rows it has read, as `schema.name` */
+  /** @returns how it ended, and the tables whose rows it has read: the bytes of `schema.name` in the database's encoding */
   end(): Promise<{ ended: Ended; tables: Set<string>; error: string }>;
 }
 
@@ -17,6 +17,7 @@ export function startChecker(signal: AbortSignal): Checker {
   const command: Command = {
     file: findClient('pg_restore'),
     args: ['--verbose', '--file=/dev/null'],
+    stderrEncoding: 'latin1', // names come as the dump has them
     onStderrLine(line) {
       const table = /^pg_restore: processing data for table "(.*)"$/.exec(line)?.[1];
       if (table !== undefined) tables.add(table);
@@ -37,7 +38,7 @@ export function startChecker(signal: AbortSignal): Checker {
     async end() {
       input.end();
       const [exit] = await ended;
-      return { ended: exit as Ended, tables, error };
+      return { ended: exit as Ended, tables, error: Buffer.from(error, 'latin1').toString('utf8') };
     },
   };
 }

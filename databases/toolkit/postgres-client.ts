@@ -19,9 +19,10 @@ import { escapeControls } from '../../lib/text.ts';
 
 /** What isn't set comes from libpq: the local socket, the current user, `~/.pgpass`, PG… variables. */
 export interface PostgresConnection {
-  /** A name, an address, or the directory of a socket. */
+  /** A name, an address, or the directory of a socket; several in a list, as libpq takes it: the first that answers. */
   host?: string | undefined;
-  port?: number | undefined;
+  /** One for all hosts, or a list. */
+  port?: number | string | undefined;
   user?: string | undefined;
   password?: string | undefined;
   database: string;
@@ -91,8 +92,9 @@ export function openAccess(connection: PostgresConnection, more: Record<string, 
     args: ['--no-password', `--dbname=${connectionString(parameters)}`],
     env: {
       // Debian's wrapper takes the newest client where a host is named, else that of the local cluster
-      // PGHOSTADDR would win over the name; pg_dumpall drops an empty one from its arguments
-      ...(host === undefined ? {} : { PGHOST: host, PGHOSTADDR: '' }),
+      // PGHOSTADDR would win over the name; pg_dumpall drops empty ones from its arguments
+      ...(host === undefined ? {} : { PGHOST: host, PGHOSTADDR: '', PGOPTIONS: '' }),
+      PGCLIENTENCODING: '', // a dump is in the database's own encoding
       ...(password === undefined ? {} : { PGPASSWORD: '' }), // another account's: it would win over the file
     },
     fds: fd === undefined ? [] : [fd],

@@ -11,6 +11,8 @@ export interface Table {
   schema: string;
   name: string;
   readable: boolean;
+  /** The bytes of `schema.name` in the database's encoding, in hexadecimal. */
+  bytes: string;
 }
 
 /** @returns the table as the manifest and messages call it */
@@ -19,7 +21,8 @@ export const shownName = ({ schema, name }: Table): string =>
 
 /** Tables that have rows of their own: partitions, not what they are partitions of; none that an extension makes anew. */
 export const TABLES = `SELECT coalesce(jsonb_agg(jsonb_build_object('schema', nspname, 'name', relname, 'readable',
-    has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')) ORDER BY nspname, relname), '[]')
+    has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), 'bytes',
+    encode(convert_to(nspname || '.' || relname, getdatabaseencoding()), 'hex')) ORDER BY nspname, relname), '[]')
   FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
   WHERE relkind = 'r' AND relpersistence <> 't' AND ${USER_SCHEMA} AND ${notOfExtension('pg_class', 'c')}`;
 

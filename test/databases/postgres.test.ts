@@ -157,6 +157,34 @@ describe('a database with what PostgreSQL has', () => {
   });
 });
 
+it('dumps a database that is not in UTF-8, whatever its tables are called', async () => {
+  const utf8 = "SET client_encoding = 'UTF8';";
+  const latin = (name: string): string =>
+    `CREATE DATABASE ${name} ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'`;
+  await server.query(latin('latin'));
+  await server.query(
+    `${utf8} CREATE TABLE "tä" AS SELECT 'é'::text AS t; CREATE TABLE "tö"(i int);
+     CREATE SCHEMA "ß"; CREATE TABLE "ß"."t ñ" AS SELECT 1 AS i FROM generate_series(1, 3)`,
+    'latin',
+  );
+  // of the environment: another encoding for the dump
+  const env = { GARNER_DATABASE_URL: asRoot('latin'), PGCLIENTENCODING: 'UTF8' };
+  const ran = await bench.run(AGENT, ['--json'], { env });
+  expect(ran).toMatchObject({ exitCode: 0 });
+  const { archive, members } = JSON.parse(ran.stdout);
+  expect(members[1].database.tables).toEqual({ tä: 1, tö: 0, 'ß.t ñ': 3 });
+
+  await server.query(latin('latin2'));
+  expect(await restore(archive, asRoot('latin2'))).toMatchObject({ exitCode: 0 });
+  expect(await server.dump('latin2')).toBe(await server.dump('latin'));
+
+  const without = `${VERSION}\nexec "$REAL" "$@" --exclude-table='t?' --encoding=LATIN1`;
+  const PATH = fakeClients(bench.directory, { pg_dump: without });
+  const lacking = await bench.run(AGENT, [], { env: { ...env, PATH } });
+  expect(lacking.exitCode).toBe(1);
+  expect(lacking.stderr).toMatch(/tables are missing from the dump: tä, tö$/m);
+});
+
 it('dumps and counts one moment, while others write', async () => {
   await server.query('CREATE DATABASE busy');
   await server.query(
@@ -325,6 +353,12 @@ it('lets no variable of the environment lead to another server or account', asyn
     PGDATABASE: 'x',
     PGPASSWORD: 'wrong',
     PGPASSFILE: '/nonexistent',
+    PGOPTIONS: '-c role=nobody -c client_encoding=nothing',
   };
-  expect(await bench.run(AGENT, [], { env })).toMatchObject({ exitCode: 0 });
+  const ran = await bench.run(AGENT, [], { env });
+  expect(ran).toMatchObject({ exitCode: 0 });
+  const target = await server.createDatabase('target', 'shop', PASSWORD);
+  const to = { ...env, GARNER_RESTORE_DATABASE_URL: target };
+  expect(await bench.run(AGENT, ['restore', ran.stdout], { env: to })).toMatchObject({ exitCode: 0 });
+  expect(await server.dump('target')).toBe(await server.dump('shop'));
 });
