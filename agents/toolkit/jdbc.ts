@@ -89,17 +89,15 @@ function mysqlConnection({ places, database, parameters }: Parts): MysqlConnecti
   };
 }
 
-function postgresConnection({ places, database, parameters }: Parts): PostgresConnection | undefined {
-  const ports = new Set(places.map(({ port }) => port ?? 5432));
-  const [port, ...others] = ports;
-  if (others.length > 0) return undefined;
+function postgresConnection({ places, database, parameters }: Parts): PostgresConnection {
+  const ports = places.map(({ port }) => port ?? 5432);
   const user = parameters.get('user');
   const ssl = parameters.get('ssl');
   const strict = ssl !== undefined && ssl !== 'false';
   const unchecked = parameters.get('sslfactory')?.endsWith('NonValidatingFactory') === true;
   return {
     host: places.map(({ host }) => host).join(','),
-    port,
+    port: new Set(ports).size === 1 ? ports[0] : ports.join(','),
     user,
     password: parameters.get('password'),
     database: database || user || '',

@@ -89,6 +89,28 @@ agentContract('confluence', '9.2 on PostgreSQL', async (directory) => {
   };
 });
 
+it('backs up and restores PostgreSQL by a list of hosts, whichever of them answers', async () => {
+  const bench = makeBench();
+  await using server = await startPostgres();
+  const site = await createConfluence({
+    ...{ directory: bench.directory, version: '9.2.1', server, user: 'confluence', password: PASSWORD },
+  });
+  const before = await server.dump('confluence');
+  const file = join(site.home, 'confluence.cfg.xml');
+  const text = readFileSync(file, 'utf8');
+  const [one = ''] = /localhost:\d+/.exec(text) ?? [];
+  for (const other of [one, '127.0.0.1:1']) {
+    writeFileSync(file, text.replace(one, `${other},${one}`));
+    const archive = await bench.backup('agent-confluence', { env: site.settings });
+    const restored = await bench.run('agent-confluence', ['restore', '--force', archive], {
+      env: site.settings,
+    });
+    expect(restored).toMatchObject({ exitCode: 0 });
+    expect(await server.dump('confluence')).toBe(before);
+  }
+  bench.remove();
+});
+
 describe('agent-confluence on MariaDB', () => {
   let server: MariaDb;
   let site: Confluence;
