@@ -149,7 +149,8 @@ export default defineAgent({
   databases(context) {
     const database = context.settings.CONFLUENCE_SCHEMA_NAME;
     if (database === undefined) return [configuredDatabase(context).source];
-    return [{ name: memberName(database), engine: 'mysql', connection: { database } }];
+    const connection = { database };
+    return [{ name: memberName(database), engine: 'mysql', connection, withoutRoutines: true }];
   },
 
   trees(context) {

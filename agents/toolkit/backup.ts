@@ -137,6 +137,7 @@ async function storeDatabase(
     scratchPath,
     expectedTables: source.expectedTables ?? [],
     derivedTables: source.derivedTables ?? [],
+    withoutRoutines: source.withoutRoutines === true,
     clientOptions,
     queries,
   });

@@ -133,6 +133,7 @@ export function databaseFromJdbc({ url, user, password, file }: JdbcSettings): J
       name: memberName(connection.database),
       engine: isPostgres ? 'postgres' : 'mysql',
       connection,
+      withoutRoutines: true,
     },
     schema: isPostgres ? parts.parameters.get('currentSchema')?.split(',')[0] : undefined,
   };

@@ -64,6 +64,7 @@ function mysqlSource(php: PhpSettings, file: string, tables: (prefix: string) =>
     engine: 'mysql',
     connection: { ...server, port, ...account },
     expectedTables: tables(prefix),
+    withoutRoutines: true,
     // a MyISAM table that maintenance/rebuildtextindex.php makes anew from the pages
     derivedTables: [`${prefix}searchindex`],
   };

@@ -223,7 +223,12 @@ async function restoreDatabase(
       return path;
     },
     dump: async () => {
-      const file = await dumpAside(engine, connection, groupOfFile, stamp, context);
+      const file = await dumpAside(
+        engine,
+        connection,
+        `${groupOfFile}-before-restore-${member.name.split('.')[0]}-${stamp}`,
+        context,
+      );
       // said before it is emptied: however the run ends, it can be found
       info(`what was in it before lies in ${file}`);
       return file;
@@ -265,18 +270,19 @@ async function writeDump(
   }
 }
 
-/** Dumps what is about to be replaced into the work directory. */
+/**
+ * Dumps what is about to be replaced into the work directory.
+ * @param name its file's name, without the suffix
+ */
 async function dumpAside(
   engine: Engine,
   connection: unknown,
-  group: string,
-  stamp: string,
+  name: string,
   { settings, signal }: AgentContext,
 ): Promise<string> {
   const workDir = await openWorkDir(settings.GARNER_WORK_DIR, settings.GARNER_GROUP, signal);
   // its unfinished form is swept like those of backups
-  const name = `${group}-before-restore-${basename(engine.databaseName(connection))}-${stamp}.${engine.dumpSuffix}.zst`;
-  const file = join(workDir.path, name);
+  const file = join(workDir.path, `${name}.${engine.dumpSuffix}.zst`);
   const part = partPath(file);
   const fd = createFile(part);
   try {
@@ -294,6 +300,7 @@ async function dumpAside(
       scratchPath: (suffix) => partPath(`${file}.${suffix}`),
       expectedTables: [],
       derivedTables: [],
+      withoutRoutines: false,
       clientOptions: [],
       queries: [],
     });

@@ -39,6 +39,8 @@ export interface DumpContext {
   expectedTables: readonly string[];
   /** Tables that the application can make anew from the others: that they are in no snapshot does not matter. */
   derivedTables: readonly string[];
+  /** The application has no stored routines: that the account may see none is no reason to warn. */
+  withoutRoutines: boolean;
   /** More options for the client, from MYSQLDUMP_PARAMS. */
   clientOptions: readonly string[];
   /** Answered in the dump's own snapshot; MySQL: in one that is taken a moment before. */
@@ -118,6 +120,7 @@ export interface DatabaseSource {
   connection: unknown;
   expectedTables?: readonly string[];
   derivedTables?: readonly string[];
+  withoutRoutines?: boolean;
   /** Not on this host (yet): a backup passes it over, a restore may make it. */
   absent?: boolean;
 }

@@ -78,22 +78,35 @@ export function describeConnection({ host, port, socket, user, database }: Mysql
 
 /** Errors of the client that mean "not reached or not let in" rather than "this statement failed". */
 const CONNECT_ERRORS =
-  /\b(1040|1044|1045|1049|1129|1130|1203|1226|1251|1698|2002|2003|2005|2006|2013|2026|2054|2059)\b/;
+  /\b(1040|1045|1049|1129|1130|1203|1226|1251|1698|2002|2003|2005|2006|2013|2026|2054|2059)\b/;
+/** Errors that mean "let in, but not allowed to". */
+const RIGHTS_ERRORS = /\b(1044|1142|1143|1227|1370)\b/;
 
-/** Turns a client's exit into the error that says what it means. */
-export function clientError(ended: Ended, doWhat: string, connection: MysqlConnection): GarnerError {
+/**
+ * Turns a client's exit into the error that says what it means.
+ * @param connecting what could not be done where the server was not reached or let nobody in
+ */
+export function clientError(
+  ended: Ended,
+  doWhat: string,
+  connection: MysqlConnection,
+  connecting = doWhat,
+): GarnerError {
   const said = ended.stderr
     .split('\n')
     .filter((line) => /error/i.test(line))
     .at(-1);
   const cause = said?.replace(/^(mariadb-dump|mysqldump|mariadb|mysql): /, '') ?? describeExit(ended);
-  const reach = said !== undefined && CONNECT_ERRORS.test(/\(?\b\d{4}\b/.exec(said)?.[0] ?? '');
-  return cannot(
-    reach ? 'database-connect' : 'database-dump',
-    doWhat,
-    describeConnection(connection),
-    escapeControls(cause),
-  );
+  const number = /\b\d{4}\b/.exec(said ?? '')?.[0] ?? '';
+  const where = describeConnection(connection);
+  if (RIGHTS_ERRORS.test(number)) {
+    return cannot('database-rights', doWhat, where, escapeControls(cause), {
+      hint: `GRANT what is denied ON \`${connection.database}\`.* TO the account; docs/databases.md has the statements`,
+    });
+  }
+  return CONNECT_ERRORS.test(number)
+    ? cannot('database-connect', connecting, where, escapeControls(cause))
+    : cannot('database-dump', doWhat, where, escapeControls(cause));
 }
 
 /** @returns the client that takes SQL from stdin and prints rows for {@link readRow} */
@@ -125,7 +138,7 @@ export async function query(
 ): Promise<string[][]> {
   using access = openAccess(connection);
   const result = await capture(sqlClient(connection, access), { signal, input: sql, maxBytes: 256 << 20 });
-  if (result.code !== 0) throw clientError(result, 'reach database', connection);
+  if (result.code !== 0) throw clientError(result, 'use database', connection, 'reach database');
   return result.stdout
     .split('\n')
     .filter((line) => line !== '')

@@ -31,6 +31,16 @@ import { type DumpClient, judgePair, probeClient, readVersion } from './mysql-ve
 import { type SqlScanner, scanSqlDump } from './sql-scanner.ts';
 
 const SNAPSHOT_ENGINES = new Set(['InnoDB', 'ROCKSDB', 'TokuDB']);
+/** Tables that only lead to rows elsewhere, which the client leaves out (`--no-data-med`). */
+const OUTSIDE_ENGINES = new Set([
+  'MRG_MyISAM',
+  'MRG_ISAM',
+  'CONNECT',
+  'OQGRAPH',
+  'SPIDER',
+  'VP',
+  'FEDERATED',
+]);
 
 type Warnings = DumpFacts['warnings'];
 
@@ -101,12 +111,31 @@ function warnOfTables(
 ): Warnings {
   const unsafe = tables.filter(
     ({ name, kind, storageEngine }) =>
-      kind === 'table' && !SNAPSHOT_ENGINES.has(storageEngine) && !derivedTables.includes(name),
+      kind === 'table' &&
+      !SNAPSHOT_ENGINES.has(storageEngine) &&
+      !OUTSIDE_ENGINES.has(storageEngine) &&
+      !derivedTables.includes(name),
   );
   if (unsafe.length === 0) return [];
-  const names = unsafe.slice(0, 10).map(({ name, storageEngine }) => `${name} (${storageEngine})`);
-  const message = `${plural(unsafe.length, 'table')} of ${database} not in the snapshot, may have changed while dumped: ${names.join(', ')}`;
+  const message = `${plural(unsafe.length, 'table')} of ${database} not in the snapshot, may have changed while dumped: ${withEngines(unsafe)}`;
   return [{ code: 'no-snapshot', message }];
+}
+
+const withEngines = (tables: readonly ServerTable[]): string =>
+  listed(tables.map(({ name, storageEngine }) => `${name} (${storageEngine})`));
+
+/** @param counts the rows in the dump: an option may have brought them in */
+function warnOfOutside(
+  database: string,
+  tables: readonly ServerTable[],
+  counts: ReadonlyMap<string, number>,
+): Warnings {
+  const outside = tables.filter(
+    ({ name, storageEngine }) => OUTSIDE_ENGINES.has(storageEngine) && counts.get(name) === 0,
+  );
+  if (outside.length === 0) return [];
+  const message = `${plural(outside.length, 'table')} of ${database} whose rows are elsewhere and not in the dump: ${withEngines(outside)}`;
+  return [{ code: 'rows-elsewhere', message }];
 }
 
 /** A line break in a name would be one in the client's output. */
@@ -228,7 +257,7 @@ async function refuseLimits(
  */
 export async function dumpDatabase(
   connection: MysqlConnection,
-  { encode, signal, expectedTables, derivedTables, clientOptions, queries }: DumpContext,
+  { encode, signal, expectedTables, derivedTables, withoutRoutines, clientOptions, queries }: DumpContext,
 ): Promise<DumpFacts> {
   const [[serverVersion = '', maxPacket = '', maxRows = ''] = []] = await query(
     connection,
@@ -240,7 +269,11 @@ export async function dumpDatabase(
   await refuseLimits(connection, client, access, maxRows, signal);
   const tables = await listTables(connection, signal);
   const objects = await listObjects(connection, signal);
-  const { grants, warnings } = await checkRights(connection, { expectedTables, tables, objects }, signal);
+  const { grants, warnings } = await checkRights(
+    connection,
+    { expectedTables, withoutRoutines, tables, objects },
+    signal,
+  );
   const history = await judgeHistory(connection, client, tables, signal);
   warnings.push(
     ...judgePair(client, readVersion(serverVersion)),
@@ -271,6 +304,7 @@ export async function dumpDatabase(
     checkWhole(connection, ended as Ended, scanner, tables, objects);
     await answered;
     warnings.push(...warnOfReplaced(connection.database, tables, await listTables(connection, signal)));
+    warnings.push(...warnOfOutside(connection.database, tables, scanner.tables));
     warnings.push(...warnOfPackets(connection.database, scanner, Number(maxPacket)));
     return {
       serverVersion,

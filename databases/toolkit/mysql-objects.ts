@@ -1,7 +1,8 @@
 // What a MySQL or MariaDB database consists of, as far as the account may see it, and whether the account may read it all.
 import { cannot, type GarnerError } from '../../lib/errors.ts';
+import { info } from '../../lib/log.ts';
 import { escapeControls } from '../../lib/text.ts';
-import type { DumpFacts } from './engine.ts';
+import type { DumpContext, DumpFacts } from './engine.ts';
 import { describeConnection, type MysqlConnection, query } from './mysql-client.ts';
 import { type Grants, readGrants } from './mysql-grants.ts';
 
@@ -76,16 +77,21 @@ export async function listTransactionPrecise(
 
 /**
  * An account that may not see a table gets a dump without it, with exit 0 and the trailer. So the account must hold SELECT
- * on the whole database, and what it sees it must be allowed to dump. What it may not even see is a warning.
+ * on the whole database, and what it sees it must be allowed to dump. What it may not even see is a
+ * warning, but for routines where the application has none.
  * @throws database-rights with the names and the statement that helps
  */
 export async function checkRights(
   connection: MysqlConnection,
   {
     expectedTables,
+    withoutRoutines,
     tables,
     objects,
-  }: { expectedTables: readonly string[]; tables: readonly ServerTable[]; objects: readonly StoredObject[] },
+  }: Pick<DumpContext, 'expectedTables' | 'withoutRoutines'> & {
+    tables: readonly ServerTable[];
+    objects: readonly StoredObject[];
+  },
   signal: AbortSignal,
 ): Promise<{ grants: Grants; warnings: DumpFacts['warnings'] }> {
   const { database } = connection;
@@ -132,7 +138,8 @@ export async function checkRights(
     }));
   if (!grants.seesRoutines) {
     const message = `the account can't see routines of others in ${database}: they may be missing from the dump; ${routineGrant} ${to}`;
-    warnings.push({ code: 'database-rights', message });
+    if (withoutRoutines) info(message);
+    else warnings.push({ code: 'database-rights', message });
   }
   return { grants, warnings };
 }

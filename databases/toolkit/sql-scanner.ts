@@ -15,7 +15,8 @@ const SLASH = 47;
 /** The head of an INSERT with a list of 4096 columns of 64 characters stays below this. */
 const MAX_HEAD_BYTES = 1 << 20;
 const TAIL_BYTES = 1024;
-const TRAILER = '-- Dump completed';
+/** At the start of a line; what clients write after it are comments and settings. */
+const TRAILER = /\n-- Dump completed(?: on [\d: -]+)?(?:\n(?:--.*|\/\*.*\*\/;)?)*$/;
 
 /** An object besides tables, in quotes of either sql_mode; a trigger stands as its author wrote it. */
 const OBJECT =
@@ -33,7 +34,7 @@ export interface SqlScanner {
   readonly sizeBytes: number;
   /** The longest statement that inserts rows: a server has to take it as one packet. */
   readonly longestInsertBytes: number;
-  /** @returns whether the last kilobyte has the trailer that clients write last */
+  /** @returns whether it ends with the trailer that clients write last */
   hasTrailer(): boolean;
 }
 
@@ -186,7 +187,7 @@ export function scanSqlDump(): SqlScanner {
       }
     },
     hasTrailer() {
-      return tail.includes(TRAILER);
+      return TRAILER.test(tail.toString('latin1'));
     },
   };
 }

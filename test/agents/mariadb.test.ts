@@ -97,4 +97,18 @@ describe('several databases', () => {
     expect(await server.query('SHOW TABLES', 'empty')).toBe('');
     expect(bench.workFiles()).toHaveLength(3);
   });
+
+  it('keeps what was in each, also where the last parts of their names are the same', async () => {
+    for (const name of ['a/app', 'b/app']) {
+      await server.createDatabase(name, 'backup', PASSWORD);
+      await server.query(`CREATE TABLE t (t TEXT); INSERT INTO t VALUES ('of ${name}')`, name);
+    }
+    const both = { MARIADB_DATABASES: 'a/app,b/app' };
+    const archive = await bench.backup('agent-mariadb', { env: both });
+    const ran = await bench.run('agent-mariadb', ['restore', archive, '--force'], { env: both });
+    expect(ran.exitCode).toBe(0);
+    const kept = [...ran.stderr.matchAll(/what was in it before lies in (\S+)/g)].map(([, file]) => file);
+    const dumps = await Promise.all(kept.map((file) => execa('zstd', ['-dc', file as string])));
+    expect(dumps.map(({ stdout }) => /of ./.exec(stdout)?.[0])).toEqual(['of a', 'of b']);
+  });
 });

@@ -281,6 +281,18 @@ describe('agent-mediawiki reads LocalSettings.php', () => {
     expect(stderr).not.toContain('canary');
   });
 
+  it('and takes an account that can see no routines, of which MediaWiki has none, without a warning', async () => {
+    const rights = 'SELECT, LOCK TABLES, SHOW VIEW, TRIGGER, EVENT';
+    await server.query(
+      `CREATE USER reader IDENTIFIED BY 'canary-reader'; GRANT ${rights} ON wiki.* TO reader`,
+    );
+    layOut(directory, `<?php\n${live({ wgDBuser: "'reader'", wgDBpassword: "'canary-reader'" })}`);
+    rmSync(join(directory, 'images/thumb'), { recursive: true });
+    const ran = await bench.run('agent-mediawiki', [], { env: { MEDIAWIKI_DIR: directory } });
+    expect(ran).toMatchObject({ exitCode: 0 });
+    expect(ran.stderr).toContain("the account can't see routines of others in wiki");
+  });
+
   it('and uses its credentials, not those of ~/.my.cnf', async () => {
     writeFileSync(join(bench.home, '.my.cnf'), '[client]\nuser=other\npassword=other\n', { mode: 0o600 });
     expect(await describeWith(`<?php\n${live()}`)).toMatchObject(found);

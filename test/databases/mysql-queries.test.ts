@@ -44,6 +44,7 @@ const dump = (queries: SnapshotQuery[], clientOptions: string[] = []): Promise<D
     scratchPath: (name) => name,
     expectedTables: [],
     derivedTables: [],
+    withoutRoutines: false,
     clientOptions,
     queries,
   });

@@ -154,6 +154,28 @@ END //`,
   });
 });
 
+describe('the trailer', () => {
+  const ends = (end: string): boolean => {
+    const scanner = scanSqlDump();
+    scanner.scan(Buffer.from(`-- MariaDB dump\n${end}`));
+    return scanner.hasTrailer();
+  };
+
+  it.each([
+    '-- Dump completed\n',
+    '-- Dump completed on 2026-11-21  9:05:01\n',
+    '-- Dump completed on 2026-11-21 19:05:01\n\n/*M!100616 SET NOTE_VERBOSITY=@OLD_NOTE_VERBOSITY */;\n-- x\n',
+  ])('is %j', (end) => expect(ends(end)).toBe(true));
+
+  it.each([
+    "INSERT INTO `t` VALUES\n('-- Dump completed on 2026-11-21 19:05:01",
+    'CREATE PROCEDURE p()\nBEGIN\n-- Dump completed by this procedure\n',
+    '-- Dump completed\nEND ;;\n',
+    '-- Dump completed on 2026-11-21 19:05:01\nINSERT INTO `t` VALUES\n(1),\n',
+    `-- Dump completed\n${'-- x\n'.repeat(300)}`,
+  ])('is not %j', (end) => expect(ends(end)).toBe(false));
+});
+
 describe('a round trip', () => {
   it('brings back the same dump, into an empty database', async () => {
     const { archive } = await backUp(`mysql://hazards:secret-1@127.0.0.1:${server.port}/hazards`);
@@ -217,6 +239,24 @@ describe('a restore', () => {
     expect(ran.exitCode).toBe(1);
     expect(ran.stderr).toMatch(/cannot restore database .* command denied/);
   });
+});
+
+it('says which right a restore with --force lacks: the server was reached', async () => {
+  const url = await server.createDatabase('undroppable', 'undropper', 'secret-9', 'SELECT, INSERT, CREATE');
+  await server.query('CREATE TABLE t (i INT); INSERT INTO t VALUES (1)', 'undroppable');
+  const { archive } = await backUp(await server.createDatabase('other', 'undropper', 'secret-9'));
+  const before = await dumpOf('undroppable');
+  const ran = await execa(AGENT, ['restore', archive, '--force', '--json'], {
+    env: environment(url),
+    reject: false,
+  });
+  expect(ran.exitCode).toBe(1);
+  expect(JSON.parse(ran.stdout).error).toMatchObject({
+    code: 'database-rights',
+    message: expect.stringMatching(/^cannot use database ".*undroppable": .*Access denied/),
+    hint: expect.stringContaining('GRANT'),
+  });
+  expect(await dumpOf('undroppable')).toBe(before);
 });
 
 it('says what the dump of what was there lacks, before that is replaced', async () => {
@@ -386,6 +426,29 @@ it('warns of tables that are in no snapshot', async () => {
   const result = await execa(AGENT, ['--json'], { env: environment(url), reject: false });
   expect(result.exitCode).toBe(3);
   expect(JSON.parse(result.stdout).warnings[0].message).toContain('old (MyISAM)');
+});
+
+it('warns of tables whose rows are elsewhere, unless an option brings them in', async () => {
+  const url = await server.createDatabase('merged', 'merged', 'secret-4');
+  await server.query(
+    `INSTALL SONAME 'ha_federatedx';
+     CREATE TABLE rows_1 (id INT) ENGINE=MyISAM; INSERT INTO rows_1 VALUES (1), (2);
+     CREATE TABLE both_of (id INT) ENGINE=MERGE UNION=(rows_1);
+     CREATE TABLE far (id INT) ENGINE=FEDERATED CONNECTION='mysql://merged:secret-4@127.0.0.1:${server.port}/merged/rows_1';`,
+    'merged',
+  );
+  const warned = async (params: string): Promise<string | undefined> => {
+    const env = { ...environment(url), MYSQLDUMP_PARAMS: params };
+    const { stdout } = await execa(AGENT, ['--json'], { env, reject: false });
+    const { result, warnings } = JSON.parse(stdout);
+    expect(result).toBe('warnings'); // of MyISAM
+    expect(warnings[0].message).toMatch(/: rows_1 \(MyISAM\)$/);
+    return warnings.find(({ code }: { code: string }) => code === 'rows-elsewhere')?.message;
+  };
+  expect(await warned('')).toBe(
+    '2 tables of merged whose rows are elsewhere and not in the dump: both_of (MRG_MyISAM), far (FEDERATED)',
+  );
+  expect(await warned('--skip-no-data-med')).toBeUndefined();
 });
 
 it('leaves no option file behind', () => {

@@ -33,6 +33,7 @@ async function dump(sqls: string[], onRow?: (values: string[]) => void) {
     scratchPath: (name) => name,
     expectedTables: [],
     derivedTables: [],
+    withoutRoutines: false,
     clientOptions: [],
     queries,
   });
