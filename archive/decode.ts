@@ -23,14 +23,14 @@ export interface DecodeOptions {
 /**
  * Reads a member to its end.
  * @param sink a program that gets the original bytes on stdin, or a function that gets them chunk by chunk
- *   (it may return a promise: the next chunk waits for it)
+ *   (it may return a promise: the next chunk waits for it); undefined: the member is only verified
  * @returns the size of the original in bytes (0 where a program got them)
  * @throws content-mismatch; program-failed where the program fails
  */
 export async function decodeMember(
   archive: ArchiveReader,
   member: Member,
-  sink: Command | ((chunk: Buffer) => void | Promise<void>),
+  sink: Command | ((chunk: Buffer) => void | Promise<void>) | undefined,
   { signal, identityFile, onBytes }: DecodeOptions,
 ): Promise<number> {
   const hash = createHash('sha256');
@@ -43,7 +43,8 @@ export async function decodeMember(
     }
   }
   const commands = decoders(member.encoding, identityFile);
-  const program = typeof sink === 'function' ? undefined : sink;
+  const program = typeof sink === 'object' ? sink : undefined;
+  const take = typeof sink === 'function' ? sink : undefined;
   if (program !== undefined) commands.push(program);
 
   let sizeBytes = 0;
@@ -52,22 +53,28 @@ export async function decodeMember(
   if (small !== undefined) {
     for (const _ of hashed()); // its digest is looked at below
     sizeBytes = small.length;
-    await (sink as (chunk: Buffer) => void | Promise<void>)(small);
+    await take?.(small);
   } else if (commands.length === 0) {
     for (const chunk of hashed()) {
       sizeBytes += chunk.length;
-      await (sink as (chunk: Buffer) => void | Promise<void>)(chunk);
+      await take?.(chunk);
     }
   } else {
-    const pipeline = startPipeline(commands, { stdin: 'pipe', signal });
+    const isOver = (): boolean => sizeBytes > member.uncompressedSizeBytes; // a bomb: the programs lose their reader
+    const count = (chunk: Buffer): void => {
+      sizeBytes += chunk.length;
+      if (isOver()) pipeline.stdout.destroy();
+    };
+    const onOutput = sink === undefined ? count : undefined;
+    const pipeline = startPipeline(commands, { stdin: 'pipe', signal, onOutput });
     const fed = feed(pipeline.stdin as Writable, hashed());
     fed.catch(() => {});
     if (program !== undefined) pipeline.stdout.resume();
-    else {
+    else if (take !== undefined) {
       for await (const chunk of pipeline.stdout as AsyncIterable<Buffer>) {
         sizeBytes += chunk.length;
-        if (sizeBytes > member.uncompressedSizeBytes) break; // a bomb: the programs lose their reader
-        await (sink as (chunk: Buffer) => void | Promise<void>)(chunk);
+        if (isOver()) break;
+        await take(chunk);
       }
     }
     const failed = firstFailure(await pipeline.ended);
@@ -105,7 +112,9 @@ function decodeSmall(archive: ArchiveReader, member: Member): Buffer | undefined
   if (sizeBytes > SMALL_STORED_BYTES || uncompressedSizeBytes > SMALL_ORIGINAL_BYTES) return undefined;
   if (encoding.length !== 1 || encoding[0] !== 'zst') return undefined;
   try {
-    const stored = Buffer.concat([...storedChunks(archive, member)]);
+    const stored = Buffer.alloc(sizeBytes);
+    let done = 0;
+    for (const chunk of storedChunks(archive, member)) done += chunk.copy(stored, done);
     const { buffer, engine } = zstdDecompressSync(stored, {
       info: true,
       maxOutputLength: uncompressedSizeBytes + 1,

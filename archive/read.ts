@@ -145,12 +145,13 @@ function readExactly(fd: number, position: number, sizeBytes: number, file: stri
   return buffer;
 }
 
-/** @returns the stored bytes of a member, in chunks that the next one overwrites nothing of */
+/** @returns the stored bytes of a member, in chunks that are valid until the next one is taken: one buffer holds them all */
 export function* storedChunks(archive: ArchiveReader, member: Member): Generator<Buffer> {
+  const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, member.sizeBytes));
   let done = 0;
   while (done < member.sizeBytes) {
-    const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, member.sizeBytes - done));
-    const count = readSync(archive.fd, buffer, 0, buffer.length, member.offsetBytes + done);
+    const wanted = Math.min(buffer.length, member.sizeBytes - done);
+    const count = readSync(archive.fd, buffer, 0, wanted, member.offsetBytes + done);
     if (count === 0) throw cannot('not-an-archive', 'read archive', archive.file, 'it is cut off');
     yield buffer.subarray(0, count);
     done += count;

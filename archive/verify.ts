@@ -42,7 +42,7 @@ export async function verifyArchive(
       await decodeMember(
         archive,
         { ...member, encoding: [], uncompressedSizeBytes: member.sizeBytes },
-        () => {},
+        undefined,
         options,
       );
       level = 'digest';
@@ -65,14 +65,10 @@ async function digestWhole(file: string, signal: AbortSignal): Promise<string> {
 
 async function verifyMember(archive: ArchiveReader, member: Member, options: DecodeOptions): Promise<void> {
   let entries = 0;
-  await decodeMember(
-    archive,
-    member,
-    (chunk) => {
-      if (member.kind === 'list') for (const byte of chunk) if (byte === 0) entries += 1;
-    },
-    options,
-  );
+  const countEntries = (chunk: Buffer): void => {
+    for (const byte of chunk) if (byte === 0) entries += 1;
+  };
+  await decodeMember(archive, member, member.kind === 'list' ? countEntries : undefined, options);
   if (member.kind !== 'list') return;
   const treeName = member.name.replace(/\.list(\.zst)?(\.age)?$/, '.tar$1$2');
   const tree = archive.manifest.members.find(({ name }) => name === treeName);
