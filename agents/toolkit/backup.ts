@@ -23,6 +23,7 @@ import { storeRoles } from './roles.ts';
 import { databasesOf } from './sources.ts';
 import { type StoreContext, storeTree } from './store-tree.ts';
 import { readVersion } from './versions.ts';
+import { checkRoot } from './walk.ts';
 
 /**
  * Backs up one application.
@@ -49,6 +50,7 @@ export async function backUp(
   const clientOptions = parseClientOptions(settings.MYSQLDUMP_PARAMS);
   const databases = (await databasesOf(agent, context)).filter(({ absent }) => !absent);
   const trees = await agent.trees(context);
+  for (const tree of trees) checkRoot(tree); // rather than after hours of a dump
   const version = await probeVersion(agent, context, warnAbout);
   info(
     `${agent.title} ${version}: ${plural(databases.length, 'database')}, ${plural(trees.length, 'file tree')}`,

@@ -33,6 +33,12 @@ function excluder(patterns: readonly string[]): (path: string) => boolean {
   return (path) => expression.test(path);
 }
 
+/** @throws file-unreadable where a tree's directory is missing: a disk that is not mounted, a link that leads nowhere */
+export function checkRoot({ root }: TreeSource): void {
+  if (statSync(bytes(latin1(root)), { throwIfNoEntry: false })?.isDirectory()) return;
+  throw cannot('file-unreadable', 'read directory', root, 'no such directory');
+}
+
 /**
  * Lists what of a tree is archived: the root first, then each directory before what is in it, in a fixed order.
  * Sockets are left out, applications make them anew; devices are left out too. What vanishes meanwhile is passed over.
@@ -59,9 +65,7 @@ export function* walkTree(tree: TreeSource, notThese: readonly string[] = []): G
     for (const name of readNames(absolute)) yield* visit(path === '.' ? name : `${path}/${name}`);
   }
 
-  if (!statSync(bytes(root), { throwIfNoEntry: false })?.isDirectory()) {
-    throw cannot('file-unreadable', 'read directory', tree.root, 'no such directory');
-  }
+  checkRoot(tree);
   if (tree.includes === undefined) yield* visit('.');
   else for (const include of tree.includes) yield* visit(latin1(include));
 }
