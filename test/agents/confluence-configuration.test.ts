@@ -266,6 +266,7 @@ describe('the confluence agent', () => {
       name: 'confluence',
       engine: 'mysql',
       connection: { database: 'confluence' },
+      withoutRoutines: true,
     });
   });
 
