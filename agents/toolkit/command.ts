@@ -170,14 +170,15 @@ async function backupAction(
       };
       const times = { startedAt: startedAt.toISOString(), finishedAt: new Date().toISOString() };
       const rest = { members: [], crossChecks: [], warnings: [] };
-      printJson({ ...nothing, ...identity, ...times, ...rest, ...failureOf(error) });
+      const { result, ...failure } = failureOf(error);
+      printJson({ result, ...nothing, ...identity, ...times, ...rest, ...failure });
     }
     throw error;
   }
 }
 
 /** What `--json` says of a failure. */
-function failureOf({ code, message, hint }: GarnerError): object {
+function failureOf({ code, message, hint }: GarnerError): { result: string; error: object } {
   const error = { code, message, hint: hint ?? null };
   return { result: code === 'locked' ? 'locked' : 'failed', error };
 }
@@ -197,7 +198,8 @@ async function restoreAction(
     return complete ? EXIT.ok.code : EXIT.warnings.code;
   } catch (caught) {
     const error = asGarnerError(caught);
-    if (json) printJson({ dryRun, nextSteps: [], ...failureOf(error) });
+    const { result, ...failure } = failureOf(error);
+    if (json) printJson({ result, dryRun, nextSteps: [], ...failure });
     throw error;
   }
 }

@@ -22,7 +22,7 @@ export async function databasesOf(agent: AgentDefinition, context: AgentContext)
   if (url === undefined) return agent.databases(context);
   const source = await sourceFromUrl(url, 'GARNER_DATABASE_URL');
   const { databaseServer } = agent;
-  if (databaseServer === undefined) return [source];
+  if (databaseServer === undefined) return [{ ...source, withoutRoutines: true }]; // an application's
   const { engine, list } = databaseServer;
   if (source.engine !== engine) {
     throw cannot('configuration', 'use setting', 'GARNER_DATABASE_URL', `it is of ${source.engine}`, {
