@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { FAULT_ROWS } from './rows.ts';
+import { FAULT_ROWS, INVARIANTS } from './rows.ts';
 
 const TESTS = join(import.meta.dirname, '..');
 
@@ -23,8 +23,10 @@ it('has the rows F01 to F73, each with what it checks', () => {
   expect(FAULT_ROWS.map(({ id }) => id)).toEqual(
     Array.from({ length: 73 }, (_, index) => `F${String(index + 1).padStart(2, '0')}`),
   );
-  for (const { id, invariants, title, mustHold } of FAULT_ROWS)
-    expect([id, invariants.length > 0, title !== '', mustHold !== '']).toEqual([id, true, true, true]);
+  for (const { id, invariants, title, mustHold } of FAULT_ROWS) {
+    expect([id, title !== '', mustHold !== '', invariants.length > 0]).toEqual([id, true, true, true]);
+    expect(invariants.filter((invariant) => !(invariant in INVARIANTS))).toEqual([]);
+  }
 });
 
 it('has a test for each row but those that wait for something, and no test for a row that is not there', () => {
