@@ -282,7 +282,7 @@ it('F10 says which program is missing and which package has it', async () => {
 
 it('F60 shows the password to nobody while it runs, and leaves it nowhere', async () => {
   const forms = [
-    'canary',
+    'canary-#4711',
     encodeURIComponent(PASSWORD),
     Buffer.from(PASSWORD).toString('base64').slice(0, 20),
   ];

@@ -9,7 +9,7 @@ import { watchProcesses } from '../helpers/processes.ts';
 import { type Bench, makeBench, type Ran } from '../helpers/run.ts';
 
 const AGENT = 'agent-postgres';
-const PASSWORD = 'canary-1';
+const PASSWORD = 'canary-pg-7142';
 const VERSION = 'case "$*" in *--version*) exec "$REAL" "$@";; esac';
 
 let server: Postgres;
@@ -161,13 +161,13 @@ it('F10 refuses clients that are older than the server, for the dump and for the
 
 it('F60 shows no password while roles are stored and a database is restored', async () => {
   const { archive } = JSON.parse((await backUp(shop)).stdout);
-  const target = await server.createDatabase('shown', 'shown', 'canary-2');
+  const target = await server.createDatabase('shown', 'shown', 'canary-pg-7143');
   const slow = Object.fromEntries(
     ['psql', 'pg_dumpall', 'pg_restore'].map((name) => [name, 'sleep 0.1; exec "$REAL" "$@"']),
   );
   bench.configure(`${AGENT}.env`, `GARNER_DATABASE_URL="${shop}"\nGARNER_RESTORE_DATABASE_URL="${target}"\n`);
   const env = { PATH: fakeClients(bench.directory, slow) };
-  const stop = watchProcesses(['canary', 'SCRAM-SHA-256$']);
+  const stop = watchProcesses(['canary-pg-714', 'SCRAM-SHA-256$']);
   const backup = await bench.run(AGENT, [], { env });
   const restored = await bench.run(AGENT, ['restore', archive, '--jobs', '2'], { env });
   const { found, seen } = stop();
