@@ -125,8 +125,21 @@ async function copy(options: Transfer, expected: Digests): Promise<number> {
     await writeSidecars(to, toPath, expected);
     await upload.publish();
     return sizeBytes;
+  } catch (error) {
+    await withdrawSidecars(to, toPath);
+    throw error;
   } finally {
     await upload.abort();
+  }
+}
+
+/** Takes back what stands for an archive that did not come; where that can't be done, the next transfer does. */
+async function withdrawSidecars(store: Store, path: string): Promise<void> {
+  try {
+    if ((await store.stat(path)) !== undefined) return;
+    for (const checksum of CHECKSUMS) await store.remove(`${path}.${checksum}`);
+  } catch {
+    // the store is gone: why is told already
   }
 }
 

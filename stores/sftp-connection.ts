@@ -106,8 +106,12 @@ async function openSession(
   let idleSteps = 0;
   let silent = false;
 
-  const broken = (cause: unknown): GarnerError =>
-    cannot('store-connect', sftp === undefined ? 'connect to' : 'go on with', target.url, cause);
+  const broken = (cause: unknown): GarnerError => {
+    const { message, code } = cause as NodeJS.ErrnoException;
+    const isClosed = message === UNANSWERED || code === 'EPIPE';
+    const doWhat = sftp === undefined ? 'connect to' : 'go on with';
+    return cannot('store-connect', doWhat, target.url, isClosed ? CLOSED : cause);
+  };
   const timedOut = (limitMs: number): GarnerError =>
     cannot(
       'timeout',
@@ -152,7 +156,7 @@ async function openSession(
           reject(
             error instanceof GarnerError || typeof (error as { code?: unknown }).code === 'number'
               ? error
-              : broken(error.message === UNANSWERED ? CLOSED : error),
+              : broken(error),
           );
       };
       try {
