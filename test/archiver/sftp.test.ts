@@ -15,7 +15,15 @@ beforeAll(async () => {
   archiver = testArchiver();
   chroot = await makeChroot(group);
   sshd = await startSshd({ chroot: chroot.path, group });
+  configure();
+  await archiver.run(['init', '--accept-new']);
 });
+
+/** Writes a configuration that has no host key yet. */
+function configure(): void {
+  archiver.configure(`# the shop\nhosts:\n  web1:\n    url: ${sshd.url('/work')} # chrooted
+    identityFile: ${sshd.identityFile}\n    remove: true\n`);
+}
 afterAll(async () => {
   await sshd.stop();
   await removeGroup(group);
@@ -32,8 +40,7 @@ async function deliver(days: number) {
 
 describe('archiver with a host that can do SFTP and nothing else', () => {
   test('names the key of a host that it does not know, and records it only where told to', async () => {
-    archiver.configure(`# the shop\nhosts:\n  web1:\n    url: ${sshd.url('/work')} # chrooted
-    identityFile: ${sshd.identityFile}\n    remove: true\n`);
+    configure();
     const fingerprint = sshd.hostKeys.ed25519 as string;
     const asked = await archiver.run(['init']);
     expect(asked.exitCode).toBe(3);

@@ -50,7 +50,7 @@ const FAULTS = [
 ] as const;
 /** Of these Node makes hundreds before anything is done, and wakes its threads by writing. */
 const MANY = ['write', 'close'];
-const MOST = 8;
+const MOST = 5;
 
 interface Ended {
   exitCode: number | undefined;
