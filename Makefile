@@ -19,9 +19,9 @@ test: install ## run every check and test, with real servers of their own; wants
 	@tsc
 	@scripts/as-root.sh vitest run
 
-faults: install ## break things, row by row, and write docs/faults.md; ROW=F18 for one, SEED=N for the same again
+faults: install ## break things, row by row, and write docs/faults.md; ROW=F18 for one, SEED=N for the same again, QUICK=1 for samples
 	@scripts/test-packages.sh
-	@scripts/as-root.sh node scripts/faults.ts $(foreach row,$(ROW),--row $(row)) $(if $(SEED),--seed $(SEED))
+	@scripts/as-root.sh node scripts/faults.ts $(foreach row,$(ROW),--row $(row)) $(if $(SEED),--seed $(SEED)) $(if $(QUICK),--quick)
 
 bench: install ## measure beside restic, borg, rsync, scp, and write docs/benchmarks.md; takes some minutes, on a quiet machine
 	@scripts/test-packages.sh borgbackup rsync time
