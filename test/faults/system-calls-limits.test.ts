@@ -12,12 +12,12 @@ import { makeBench } from '../helpers/run.ts';
 
 const LIMIT = { timeout: 600_000 };
 const MB = 1_000_000;
-const SMALL_MB = THOROUGH ? 200 : 20;
-const LARGE_MB = THOROUGH ? 2000 : 120;
-/** Buffers that grow to their size, and pages of the heap that were not given back yet. */
+const SMALL_MB = THOROUGH ? 200 : 40; // from 32 MB on a second thread hashes
+const LARGE_MB = THOROUGH ? 2000 : 160;
 /** What zstd takes for its window and its blocks, once there is enough to fill them. */
 const FULL_BYTES = 64 << 20;
-const NOISE_BYTES = 24 * MB;
+/** Buffers that grow to their size, and pages of the heap that were not given back yet. */
+const NOISE_BYTES = 40 * MB;
 const SMALL_HEAP = { NODE_OPTIONS: '--max-old-space-size=64' };
 const sh = (script: string, ...args: string[]) =>
   execa('bash', ['-euo', 'pipefail', '-c', script, 'bash', ...args]);
