@@ -141,8 +141,8 @@ describe.each(Object.entries(ENGINES))('the uploads of a MediaWiki on %s', (name
     expect((await execa('tar', ['-tf', archive])).stdout).toContain('deleted.tar.zst');
   });
 
-  // the other two are brought back by test/e2e/main-path.test.ts
-  it.runIf(name === 'PostgreSQL')('come back with their pages after all was lost', async () => {
+  if (name !== 'PostgreSQL') return; // the other two are brought back by test/e2e/main-path.test.ts
+  it('come back with their pages after all was lost', async () => {
     const pages = async () => {
       await wiki.serve();
       const shown = [await wiki.fetchPage('Main Page'), await wiki.fetchPage('Räksmörgås')];
