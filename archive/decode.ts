@@ -34,8 +34,10 @@ export async function decodeMember(
   { signal, identityFile, onBytes }: DecodeOptions,
 ): Promise<number> {
   const hash = createHash('sha256');
+  /** Of a small member: read once, for this process and, where they are needed all the same, for the programs. */
+  const stored = isSmall(member) ? [readWhole(archive, member)] : undefined;
   function* hashed(): Generator<Buffer> {
-    for (const chunk of storedChunks(archive, member)) {
+    for (const chunk of stored ?? storedChunks(archive, member)) {
       signal.throwIfAborted();
       hash.update(chunk);
       onBytes?.(chunk.length);
@@ -49,7 +51,8 @@ export async function decodeMember(
 
   let sizeBytes = 0;
   let failure: Error | undefined;
-  const small = program === undefined ? decodeSmall(archive, member) : undefined;
+  const small =
+    program === undefined && stored !== undefined ? decodeSmall(stored[0] as Buffer, member) : undefined;
   if (small !== undefined) {
     for (const _ of hashed()); // its digest is looked at below
     sizeBytes = small.length;
@@ -106,15 +109,21 @@ export async function decodeMember(
   return sizeBytes;
 }
 
+function isSmall({ sizeBytes, uncompressedSizeBytes, encoding }: Member): boolean {
+  if (sizeBytes > SMALL_STORED_BYTES || uncompressedSizeBytes > SMALL_ORIGINAL_BYTES) return false;
+  return encoding.length === 1 && encoding[0] === 'zst';
+}
+
+function readWhole(archive: ArchiveReader, member: Member): Buffer {
+  const whole = Buffer.alloc(member.sizeBytes);
+  let done = 0;
+  for (const chunk of storedChunks(archive, member)) done += chunk.copy(whole, done);
+  return whole;
+}
+
 /** @returns the original bytes of a small member that is just as the manifest says; of others the programs tell more */
-function decodeSmall(archive: ArchiveReader, member: Member): Buffer | undefined {
-  const { sizeBytes, uncompressedSizeBytes, encoding } = member;
-  if (sizeBytes > SMALL_STORED_BYTES || uncompressedSizeBytes > SMALL_ORIGINAL_BYTES) return undefined;
-  if (encoding.length !== 1 || encoding[0] !== 'zst') return undefined;
+function decodeSmall(stored: Buffer, { uncompressedSizeBytes }: Member): Buffer | undefined {
   try {
-    const stored = Buffer.alloc(sizeBytes);
-    let done = 0;
-    for (const chunk of storedChunks(archive, member)) done += chunk.copy(stored, done);
     const { buffer, engine } = zstdDecompressSync(stored, {
       info: true,
       maxOutputLength: uncompressedSizeBytes + 1,
