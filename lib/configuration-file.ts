@@ -75,13 +75,7 @@ export function parseEnvLines(
     const line = raw.trim();
     if (line === '' || line.startsWith('#')) continue;
     const refuse = (problem: string, hint?: string): GarnerError =>
-      cannot(
-        'configuration',
-        'use',
-        file,
-        `line ${index + 1}: ${problem}`,
-        hint === undefined ? {} : { hint },
-      );
+      cannot('configuration', 'use', file, `line ${index + 1}: ${problem}`, { hint });
     // some of them would end a line for one reader and not for another
     if (/[\0-\x08\x0b-\x1f\x7f\u2028\u2029]/.test(raw)) throw refuse('it has a control character');
     const match = /^(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)$/.exec(line);

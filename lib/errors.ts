@@ -79,7 +79,7 @@ export type ErrorCode = keyof typeof ERROR_CATALOGUE;
 
 export interface ErrorDetails {
   cause?: unknown;
-  hint?: string;
+  hint?: string | undefined;
   /** Overrides the catalogue's exit code: 128 + signal number. */
   exitCode?: number;
 }

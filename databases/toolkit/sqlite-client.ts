@@ -55,7 +55,7 @@ export function sqliteError(
 ): GarnerError {
   const quoted = shellWord(file);
   const error = (cause: string, hint?: string, as: ErrorCode = code): GarnerError =>
-    cannot(as, doWhat, file, cause, hint === undefined ? {} : { hint });
+    cannot(as, doWhat, file, cause, { hint });
   if (errcode === READONLY_ROLLBACK) {
     return error(
       'a transaction was cut off by a crash, and its journal is still there',
