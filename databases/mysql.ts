@@ -1,11 +1,11 @@
 // MySQL and MariaDB, through the servers' own clients: one consistent snapshot, proved whole by the client's exit, its
 // trailer and every table, view, routine, trigger and event, with the rows counted as they pass.
-import { cannot } from '../lib/errors.ts';
 import type { Engine } from './toolkit/engine.ts';
 import { describeConnection, type MysqlConnection, query } from './toolkit/mysql-client.ts';
 import { dumpDatabase } from './toolkit/mysql-dump.ts';
 import { listTables } from './toolkit/mysql-objects.ts';
 import { countOccupants, restoreDatabase } from './toolkit/mysql-restore.ts';
+import { readServerUrl } from './toolkit/server-url.ts';
 
 const engine: Engine<MysqlConnection> = {
   name: 'mysql',
@@ -14,17 +14,7 @@ const engine: Engine<MysqlConnection> = {
   fileSuffix: 'sql',
 
   connectionFromUrl(url) {
-    const database = decodeURIComponent(url.pathname.slice(1));
-    if (database === '') throw cannot('configuration', 'use database URL', 'mysql:', 'it names no database');
-    const decoded = (part: string): string | undefined => decodeURIComponent(part) || undefined;
-    return {
-      host: decoded(url.hostname.replace(/^\[(.*)\]$/, '$1')),
-      port: url.port === '' ? undefined : Number(url.port),
-      socket: url.searchParams.get('socket') ?? undefined,
-      user: decoded(url.username),
-      password: decoded(url.password),
-      database,
-    };
+    return { ...readServerUrl(url, 'mysql:'), socket: url.searchParams.get('socket') ?? undefined };
   },
 
   describe: describeConnection,

@@ -14,7 +14,6 @@ import {
   findClient,
   openAccess,
   type PostgresConnection,
-  quoteName,
   type Session,
   streamRows,
   withSession,
@@ -29,6 +28,8 @@ import {
 } from './toolkit/postgres-contents.ts';
 import { restoreDump } from './toolkit/postgres-restore.ts';
 import { dumpRoles, serverOf } from './toolkit/postgres-roles.ts';
+import { readServerUrl } from './toolkit/server-url.ts';
+import { listed, quoteName } from './toolkit/sql-names.ts';
 
 const BEGIN = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;';
 
@@ -61,7 +62,7 @@ async function listReadableTables(connection: PostgresConnection, session: Sessi
     'database-rights',
     'dump database',
     describeConnection(connection),
-    `the account may not read ${hidden.slice(0, 20).join(', ')}${hidden.length > 20 ? ' …' : ''}`,
+    `the account may not read ${listed(hidden)}`,
     { hint: 'GRANT pg_read_all_data TO the account, or let the owner of the tables dump them' },
   );
 }
@@ -150,10 +151,7 @@ const engine: Engine<PostgresConnection> = {
   fileSuffix: 'dump',
 
   connectionFromUrl(url) {
-    const database = decodeURIComponent(url.pathname.slice(1));
-    if (database === '') {
-      throw cannot('configuration', 'use database URL', 'postgresql:', 'it names no database');
-    }
+    const named = readServerUrl(url, 'postgresql:');
     const known = ['host', 'sslmode', 'sslrootcert'];
     const unknown = [...url.searchParams.keys()].find((name) => !known.includes(name));
     if (unknown !== undefined) {
@@ -161,14 +159,10 @@ const engine: Engine<PostgresConnection> = {
         hint: `there are ${known.join(', ')}`,
       });
     }
-    const decoded = (part: string): string | undefined => decodeURIComponent(part) || undefined;
     const parameter = (name: string): string | undefined => url.searchParams.get(name) || undefined;
     return {
-      host: parameter('host') ?? decoded(url.hostname.replace(/^\[(.*)\]$/, '$1')),
-      port: url.port === '' ? undefined : Number(url.port),
-      user: decoded(url.username),
-      password: decoded(url.password),
-      database,
+      ...named,
+      host: parameter('host') ?? named.host,
       sslmode: parameter('sslmode'),
       sslrootcert: parameter('sslrootcert'),
     };

@@ -1,6 +1,7 @@
 // Where Confluence keeps the files of attachments: two layouts by the ids of its rows, `ver003` up to 8.0 and `v4` since
 // 8.1. A site that was upgraded may have files in both.
 import { join } from 'node:path';
+import { quoteName } from '../../databases/toolkit/sql-names.ts';
 import type { CrossCheck } from './define-agent.ts';
 
 /** Least significant three digits, and the three before them, each modulo 250. */
@@ -32,7 +33,7 @@ export function attachmentFiles(
   below: string,
   isV4: boolean,
 ): Pick<CrossCheck, 'sql' | 'pathsOf' | 'concerns'> {
-  const content = engine === 'postgres' ? `"${schema.replaceAll('"', '""')}".content` : 'CONTENT';
+  const content = engine === 'postgres' ? `${quoteName(schema)}.content` : 'CONTENT';
   const prefix = below === '' ? '' : `${below}/`;
   return {
     sql: `SELECT COALESCE(a.PREVVER, a.CONTENTID), COALESCE(a.VERSION, 1), COALESCE(c.PAGEID, a.PAGEID, 0),

@@ -18,7 +18,6 @@ import {
 import {
   checkRights,
   checkViews,
-  listed,
   listObjects,
   listTables,
   listTransactionPrecise,
@@ -28,6 +27,7 @@ import {
 import { harmfulDefaults } from './mysql-options.ts';
 import { startQueries } from './mysql-queries.ts';
 import { type DumpClient, judgePair, probeClient, readVersion } from './mysql-versions.ts';
+import { listed } from './sql-names.ts';
 import { type SqlScanner, scanSqlDump } from './sql-scanner.ts';
 
 const SNAPSHOT_ENGINES = new Set(['InnoDB', 'ROCKSDB', 'TokuDB']);
@@ -167,13 +167,7 @@ function checkWhole(
   objects: readonly StoredObject[],
 ): void {
   const refuse = (cause: string, hint?: string): GarnerError =>
-    cannot(
-      'database-dump',
-      'dump database',
-      describeConnection(connection),
-      cause,
-      hint === undefined ? {} : { hint },
-    );
+    cannot('database-dump', 'dump database', describeConnection(connection), cause, { hint });
   if (ended.code !== 0) {
     if (ended.stderr !== '') throw clientError(ended, 'dump database', connection);
     throw refuse(`${ended.command.file}: ${describeExit(ended)}`);

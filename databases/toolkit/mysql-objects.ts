@@ -1,10 +1,10 @@
 // What a MySQL or MariaDB database consists of, as far as the account may see it, and whether the account may read it all.
 import { cannot, type GarnerError } from '../../lib/errors.ts';
 import { info } from '../../lib/log.ts';
-import { escapeControls } from '../../lib/text.ts';
 import type { DumpContext, DumpFacts } from './engine.ts';
 import { describeConnection, type MysqlConnection, query } from './mysql-client.ts';
 import { type Grants, readGrants } from './mysql-grants.ts';
+import { listed } from './sql-names.ts';
 
 export interface ServerTable {
   name: string;
@@ -23,10 +23,6 @@ export interface StoredObject {
   /** Whether the account may not have its definition. */
   isHidden: boolean;
 }
-
-/** @returns a list for an error, not too long */
-export const listed = (names: readonly string[]): string =>
-  `${names.slice(0, 20).map(escapeControls).join(', ')}${names.length > 20 ? ' …' : ''}`;
 
 export const quoteName = (name: string): string => `\`${name.replaceAll('`', '``')}\``;
 

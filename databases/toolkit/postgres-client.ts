@@ -55,9 +55,6 @@ function openPasswordFile(connection: PostgresConnection, password: string): num
   return fd;
 }
 
-/** @returns a text as a name in SQL */
-export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
-
 /** @returns a libpq connection string; what it names wins over every PG… variable */
 function connectionString(parameters: Record<string, string | undefined>): string {
   return Object.entries(parameters)

@@ -11,8 +11,8 @@ import {
   findClient,
   openAccess,
   type PostgresConnection,
-  quoteName,
 } from './postgres-client.ts';
+import { quoteName } from './sql-names.ts';
 
 /** @returns what is the same for all databases of one server that an account comes to */
 export const serverOf = ({ host, port, user }: PostgresConnection): string =>

@@ -12,9 +12,6 @@ export function openQuiet(file: string): DatabaseSync {
   return new DatabaseSync(url, { readOnly: true });
 }
 
-/** @returns a text as a name in SQL */
-export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
-
 /** @returns the tables, SQLite's own ones left out; a virtual table keeps its rows in others or outside */
 export function tableNames(db: DatabaseSync): { name: string; isVirtual: boolean }[] {
   return db

@@ -3,7 +3,8 @@
 //   check FILE | copy FILE COPY LOCK_MS
 // Prints one JSON object; writes `locked` on stderr when it begins to wait for another process.
 import { backup, DatabaseSync } from 'node:sqlite';
-import { openQuiet, quoteName, tableNames } from './sqlite-file.ts';
+import { quoteName } from './sql-names.ts';
+import { openQuiet, tableNames } from './sqlite-file.ts';
 
 /** What `sqlite3.h` calls them. */
 const SQLITE_ERROR = 1;
