@@ -68,7 +68,6 @@ export async function measure({ script, env = {} }: BenchCommand): Promise<Cost>
     const { exitCode, stderr } = await child;
     if (exitCode !== 0) throw new Error(`${script}\nended with ${exitCode}: ${stderr.slice(-2000)}`);
     const [wallSeconds = 0, user = 0, system = 0] = readFileSync(times, 'utf8').trim().split(' ').map(Number);
-    for (const wrapper of ['time', 'bash', 'sh', 'agent-directori']) peakBytes.delete(wrapper);
     return { wallSeconds, cpuSeconds: user + system, peakBytes };
   } finally {
     rmSync(directory, { recursive: true, force: true });

@@ -99,8 +99,8 @@ export async function restore(
     for (const { encoding } of manifest.members) decoders(encoding, settings.GARNER_AGE_IDENTITY_FILE);
     const hasChecksum = await verify(file, decoding);
     const treePlans = options.only === 'database' ? [] : await planTrees(agent, manifest, options, context);
-    const nothingOf = { files: 'tree', database: 'database' }[options.only ?? 'files'];
-    if (options.only !== undefined && !manifest.members.some(({ kind }) => kind === nothingOf))
+    const wanted = options.only === 'files' ? 'tree' : options.only;
+    if (wanted !== undefined && !manifest.members.some(({ kind }) => kind === wanted))
       warn(`nothing is restored: the archive has no ${options.only}`);
     if (options.to === undefined) await checkVersion(agent, manifest, options, atTarget(context));
     await refuseOccupiedTrees(treePlans, options, async () =>
