@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { expectFailure as expectFailedRun } from '../helpers/expect-failure.ts';
 import { fakeClients, onlyPrograms } from '../helpers/fake-clients.ts';
 import { type Postgres, startPostgres } from '../helpers/postgres.ts';
 import { untilNoProcessWith, watchProcesses } from '../helpers/processes.ts';
@@ -50,14 +51,9 @@ async function restore(archive: string, url: string, args: string[] = []): Promi
   return bench.run(AGENT, ['restore', archive, ...args], { env });
 }
 
-/** The run failed, said so in one line of its own, and left neither an archive nor a part of one. */
 function expectFailure(ran: Ran, cause: RegExp): void {
-  expect(ran).toMatchObject({ exitCode: 1, stdout: '' });
-  const lines = ran.stderr.split('\n').filter((line) => /^agent-\w+: /.test(line));
-  expect(lines).toHaveLength(1);
-  expect(lines[0]).toMatch(cause);
-  expect(ran.stderr).not.toContain('canary');
-  expect(bench.workFiles()).toEqual([]);
+  expect(ran.stdout).toBe('');
+  expectFailedRun(bench, ran, cause);
 }
 
 function runWith(scripts: Record<string, string>, env: Record<string, string> = {}): Promise<Ran> {

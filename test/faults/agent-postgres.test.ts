@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import engine from '../../databases/postgres.ts';
+import { expectFailure as expectFailedRun } from '../helpers/expect-failure.ts';
 import { fakeClients } from '../helpers/fake-clients.ts';
 import { type Postgres, startPostgres } from '../helpers/postgres.ts';
 import { watchProcesses } from '../helpers/processes.ts';
@@ -46,14 +47,7 @@ const restore = (archive: string, url: string, scripts: Record<string, string> =
     env: { GARNER_RESTORE_DATABASE_URL: url, PATH: fakeClients(bench.directory, scripts) },
   });
 
-function expectFailure(ran: Ran, cause: RegExp): void {
-  expect(ran.exitCode).toBe(1);
-  const lines = ran.stderr.split('\n').filter((line) => /^agent-\w+: /.test(line));
-  expect(lines).toHaveLength(1);
-  expect(lines[0]).toMatch(cause);
-  expect(ran.stderr).not.toContain('canary');
-  expect(bench.workFiles()).toEqual([]);
-}
+const expectFailure = (ran: Ran, cause: RegExp): void => expectFailedRun(bench, ran, cause);
 
 /** psql as the superuser, for scripts. */
 const psql = (sql: string, database = 'shop'): string =>
