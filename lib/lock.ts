@@ -54,22 +54,24 @@ export function acquireLock(runDir: string, name: string): Disposable {
     });
   }
   held.add(path);
-  try {
-    rmSync(holder, { force: true });
-    writeFileSync(holder, `pid ${process.pid}, since ${new Date().toISOString()}\n`, {
-      flag: 'wx',
-      mode: 0o600,
-    });
-  } catch {
-    // it is for a message only: a full disk here is no reason not to run
-  }
+  writeHolder(holder, `pid ${process.pid}, since ${new Date().toISOString()}\n`);
   return {
     [Symbol.dispose]() {
-      rmSync(holder, { force: true });
+      writeHolder(holder, undefined);
       held.delete(path);
       db.close();
     },
   };
+}
+
+/** @param text undefined removes it. It is for a message only: a disk that fails here is no reason to fail. */
+function writeHolder(holder: string, text: string | undefined): void {
+  try {
+    rmSync(holder, { force: true });
+    if (text !== undefined) writeFileSync(holder, text, { flag: 'wx', mode: 0o600 });
+  } catch {
+    // the next run tries again
+  }
 }
 
 function lockFile(path: string): DatabaseSync {

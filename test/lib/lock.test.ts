@@ -1,5 +1,13 @@
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa, type ResultPromise } from 'execa';
@@ -96,6 +104,12 @@ test('links as lock file or as holder are not followed', () => {
   symlinkSync(victim, join(directory, 'agent-y.holder'));
   using _lock = acquireLock(directory, 'agent-y');
   expect(readFileSync(victim, 'utf8')).toBe('precious');
+});
+
+test('a holder that can neither be written nor removed does not keep a run from its work', async () => {
+  mkdirSync(join(directory, 'agent-x.holder'));
+  acquireLock(directory, 'agent-x')[Symbol.dispose]();
+  expect((await contender()).said).toBe('taken');
 });
 
 test('a directory that can not be made is one clear error', () => {
