@@ -84,6 +84,11 @@ const manifestSchema = z.object({
   tool: z.object({ name: shortText, version: shortText }),
   members: z.array(memberSchema).max(10_000),
   crossChecks: z.array(crossCheckSchema).max(10_000).optional(),
+  /** What a restore needs and this archive leaves out on purpose. */
+  withheld: z
+    .array(z.object({ what: shortText, remedy: shortText }))
+    .max(1000)
+    .optional(),
   warnings: z.array(z.object({ code: shortText, message: z.string().max(65_536) })).max(10_000),
 });
 

@@ -30,7 +30,8 @@ export const ERROR_CATALOGUE = {
   configuration: { exit: 'usage', meaning: 'A setting is missing, unknown, malformed or given twice.' },
   'configuration-permissions': {
     exit: 'usage',
-    meaning: 'A configuration file with a secret can be read by others, or is owned by somebody else.',
+    meaning:
+      'A configuration file with a secret can be read by others, one with commands can be changed by others, or it is owned by somebody else.',
   },
   'application-configuration': {
     exit: 'failed',
@@ -50,6 +51,14 @@ export const ERROR_CATALOGUE = {
   'database-rights': { exit: 'failed', meaning: 'The database account may not read all it should.' },
   'database-dump': { exit: 'failed', meaning: 'A dump failed or is not whole.' },
   'database-restore': { exit: 'failed', meaning: 'A dump could not be put back.' },
+  withheld: {
+    exit: 'failed',
+    meaning: 'With GARNER_STRICT: a restore would need what the archive leaves out on purpose.',
+  },
+  'undo-mark': {
+    exit: 'failed',
+    meaning: 'The mark of what a run must undo is damaged, foreign or could not be written.',
+  },
   'not-an-archive': { exit: 'verification', meaning: 'A file is no garner archive, or a damaged one.' },
   'checksum-missing': {
     exit: 'verification',

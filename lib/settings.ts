@@ -100,7 +100,11 @@ export const CORE_SETTINGS = {
     default: '/var/lib/garner/work',
     describe: 'where archives are made; may be on NFS; BACKUP_HOME_DIR is read too',
   },
-  GARNER_STATE_DIR: { parse: path, default: '/var/lib/garner/state', describe: 'queue of unsent messages' },
+  GARNER_STATE_DIR: {
+    parse: path,
+    default: '/var/lib/garner/state',
+    describe: 'queue of unsent messages, must-undo marks',
+  },
   GARNER_RUN_DIR: { parse: path, default: '/run/garner', describe: 'locks; always local to the host' },
   GARNER_HOST: { parse: hostName, default: fullHostName, describe: "the host's name in archives" },
   GARNER_GROUP: {
@@ -127,6 +131,11 @@ export const CORE_SETTINGS = {
   GARNER_UNNAMED_FILES_LIMIT: {
     parse: count,
     describe: 'how many files may be named by no row before a backup ends with a warning; unset: any number',
+  },
+  GARNER_STRICT: {
+    parse: boolean,
+    default: 'false',
+    describe: 'true: a backup fails where the archive leaves out, on purpose, what a restore needs',
   },
   MYSQLDUMP_PARAMS: { parse: text, describe: "more options for mysqldump, split like a command line's" },
   GARNER_DATABASE_URL: {

@@ -11,17 +11,19 @@ import { loadEngine } from '../../databases/toolkit/engines.ts';
 import { parseClientOptions } from '../../databases/toolkit/mysql-options.ts';
 import { garnerVersion } from '../../lib/command-line.ts';
 import { partPath, sweepParts } from '../../lib/durable.ts';
-import { causeText } from '../../lib/errors.ts';
+import { cannot, causeText } from '../../lib/errors.ts';
 import { acquireLock } from '../../lib/lock.ts';
 import { info, warn } from '../../lib/log.ts';
 import { startProgress } from '../../lib/progress.ts';
 import { formatDuration, formatSize, plural } from '../../lib/text.ts';
 import { openWorkDir } from '../../lib/work-dir.ts';
 import { startCrossCheck } from './cross-check.ts';
-import type { AgentContext, AgentDefinition, CrossCheck } from './define-agent.ts';
+import type { AgentContext, AgentDefinition, CrossCheck, Withheld } from './define-agent.ts';
+import { beginQuiet, undoSteps } from './quiet.ts';
 import { storeRoles } from './roles.ts';
 import { databasesOf } from './sources.ts';
 import { type StoreContext, storeTree } from './store-tree.ts';
+import { openUndoMark } from './undo-mark.ts';
 import { readVersion } from './versions.ts';
 import { checkRoot } from './walk.ts';
 
@@ -38,15 +40,19 @@ export async function backUp(
   const { settings, signal } = context;
   const started = Date.now();
   const group = groupName(agent.application, instance);
+  const identity = { application: agent.application, instance, host: settings.GARNER_HOST };
   using _lock = acquireLock(settings.GARNER_RUN_DIR, `agent-${group}`);
-  const workDir = await openWorkDir(settings.GARNER_WORK_DIR, settings.GARNER_GROUP, signal);
-  sweep(workDir.path, group);
-
   const warnings: Warning[] = [];
   const warnAbout = (warning: Warning): void => {
     warnings.push(warning);
     warn(warning.message);
   };
+  const mark = openUndoMark(settings.GARNER_STATE_DIR, identity);
+  for (const warning of await undoSteps(agent, context, mark, mark.steps)) warnAbout(warning);
+  const notOurs = [...mark.steps];
+  const workDir = await openWorkDir(settings.GARNER_WORK_DIR, settings.GARNER_GROUP, signal);
+  sweep(workDir.path, group);
+
   const clientOptions = parseClientOptions(settings.MYSQLDUMP_PARAMS);
   const databases = (await databasesOf(agent, context)).filter(({ absent }) => !absent);
   const trees = await agent.trees(context);
@@ -56,9 +62,9 @@ export async function backUp(
     `${agent.title} ${version}: ${plural(databases.length, 'database')}, ${plural(trees.length, 'file tree')}`,
   );
 
-  const identity = { application: agent.application, instance, host: settings.GARNER_HOST };
   const tool: Manifest['tool'] = { name: 'garner', version: garnerVersion() };
   const build = agent.build?.(context);
+  const withheld = listWithheld(agent, context, warnAbout);
   using writer = await startArchive(workDir, identity, version, tool, settings.GARNER_CHECKSUMS);
   const progress = startProgress(group);
   const storing: StoreContext & Pick<DumpContext, 'clientOptions'> = {
@@ -78,17 +84,24 @@ export async function backUp(
       missing: settings.GARNER_MISSING_FILES_LIMIT,
       unnamed: settings.GARNER_UNNAMED_FILES_LIMIT,
     };
-    for (const database of databases) {
-      const queries = checks
-        .filter(({ check }) => check.database === database.name)
-        .map(({ query }) => query);
-      for (const warning of await storeDatabase(writer, database, { ...storing, queries }))
-        warnAbout(warning);
-    }
-    for (const warning of await storeRoles(writer, databases, storing)) warnAbout(warning);
-    for (const tree of trees) {
-      const listeners = checks.filter(({ check }) => check.tree === tree.name);
-      for (const warning of await storeTree(writer, tree, { ...storing, listeners })) warnAbout(warning);
+    try {
+      await beginQuiet(agent, context, mark);
+      for (const database of databases) {
+        const queries = checks
+          .filter(({ check }) => check.database === database.name)
+          .map(({ query }) => query);
+        for (const warning of await storeDatabase(writer, database, { ...storing, queries }))
+          warnAbout(warning);
+      }
+      for (const warning of await storeRoles(writer, databases, storing)) warnAbout(warning);
+      for (const tree of trees) {
+        const listeners = checks.filter(({ check }) => check.tree === tree.name);
+        for (const warning of await storeTree(writer, tree, { ...storing, listeners })) warnAbout(warning);
+      }
+    } finally {
+      // all is read: what follows needs no quiet
+      const ours = mark.steps.filter((step) => !notOurs.includes(step));
+      for (const warning of await undoSteps(agent, context, mark, ours)) warnAbout(warning);
     }
     const concluded = checks.map((check) => check.conclude(limits));
     for (const warning of concluded.flatMap((check) => check.warnings)) warnAbout(warning);
@@ -97,6 +110,7 @@ export async function backUp(
     const findings = {
       ...(build !== undefined && { build }),
       ...(checks.length > 0 && { crossChecks }),
+      ...(withheld.length > 0 && { withheld }),
       warnings,
     };
     const archive = await writer.publish(findings, signal);
@@ -175,6 +189,34 @@ async function probeVersion(
     warnAbout({ code: 'version-unknown', message });
     return 'unknown';
   }
+}
+
+/**
+ * What the archive will lack: no warning, it would come every night.
+ * @throws withheld where there is something, with GARNER_STRICT
+ */
+function listWithheld(
+  agent: AgentDefinition,
+  context: AgentContext,
+  warnAbout: (warning: Warning) => void,
+): Withheld[] {
+  let withheld: Withheld[];
+  try {
+    withheld = agent.withheld?.(context) ?? [];
+  } catch (error) {
+    if (context.settings.GARNER_STRICT) throw error;
+    warnAbout({
+      code: 'withheld-unknown',
+      message: `what is left out on purpose is unknown: ${causeText(error)}`,
+    });
+    return [];
+  }
+  for (const { what, remedy } of withheld) info(`left out on purpose: ${what} (${remedy})`);
+  if (!context.settings.GARNER_STRICT || withheld.length === 0) return withheld;
+  const names = withheld.map(({ what }) => what).join(', ');
+  throw cannot('withheld', 'back up', agent.title, `a restore needs what is left out on purpose: ${names}`, {
+    hint: withheld.map(({ what, remedy }) => `${what}: ${remedy}`).join('; '),
+  });
 }
 
 /** Neither is a comparison that can't be made. */

@@ -29,6 +29,31 @@ export interface CrossCheck {
   concerns(path: string): boolean;
 }
 
+/** What a restore needs and the archive leaves out on purpose: a key that must not lie beside what it opens. */
+export interface Withheld {
+  /** A file, or what it is, for people: `secrets/master.key`. */
+  what: string;
+  /** What the administrator does about it, before and after the disaster. */
+  remedy: string;
+}
+
+/** How an application is made to hold still while it is backed up. */
+export interface Quiet<S extends SettingTable = SettingTable> {
+  /**
+   * Quiets it. An application that is quiet already is left so, without a `remember`: then it is not ours to undo.
+   * @param remember writes down, on the disk, what `end` will need; to be called before a step with what is known, and
+   *   again with what the step gave (the token of a lock). The last one counts.
+   */
+  begin(context: AgentContext<S>, remember: (token: unknown) => void): Promise<void>;
+  /**
+   * Undoes it as soon as databases and trees are read; also after a failure, a signal, or by the next start after a crash.
+   * So the step may never have been taken, or be undone already: then there is nothing to do.
+   * @param context its signal is a fresh one: the run's may have been aborted
+   * @param token the last that was remembered, as JSON gives it back
+   */
+  end(context: AgentContext<S>, token: unknown): Promise<void>;
+}
+
 export interface AgentContext<S extends SettingTable = SettingTable> {
   settings: SettingValues<typeof CORE_SETTINGS & S>;
   /** Reads the application's configuration: from the host, or while restoring from what is being restored. */
@@ -56,6 +81,10 @@ export interface AgentDefinition<S extends SettingTable = SettingTable> {
    * @param databases those that are backed up; with GARNER_DATABASE_URL not the application's own
    */
   crossChecks?(context: AgentContext<S>, databases: readonly DatabaseSource[]): CrossCheck[];
+  /** Quiets the application for the time of the backup, where a copy of a running one is none. */
+  quiet?: Quiet<S>;
+  /** What `describe`, the manifest, a restore and the notification name; with GARNER_STRICT it fails a backup. */
+  withheld?(context: AgentContext<S>): Withheld[];
   /** What the administrator does after a restore, as commands. */
   nextSteps?(context: AgentContext<S>): string[];
 }

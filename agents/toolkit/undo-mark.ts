@@ -1,0 +1,117 @@
+// The mark of what a run must undo at the application: one small file in GARNER_STATE_DIR, on the disk before each step is
+// taken and gone when all is undone. What is in it after a crash is this agent's, of this host, or it is refused.
+import { randomUUID } from 'node:crypto';
+import { readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { groupName } from '../../archive/name.ts';
+import { makeDirectory, syncDirectory, writeFileDurably } from '../../lib/durable.ts';
+import { cannot, type GarnerError } from '../../lib/errors.ts';
+
+const stepSchema = z.strictObject({ kind: z.literal('quiet'), token: z.unknown() });
+
+const markSchema = z.strictObject({
+  format: z.literal(1),
+  /** Of the run that wrote it. */
+  token: z.uuid(),
+  application: z.string(),
+  instance: z.string().nullable(),
+  host: z.string(),
+  steps: z.array(stepSchema).min(1),
+});
+
+/** Something that was done, or was about to be, and has to be undone. */
+export type UndoStep = z.infer<typeof stepSchema>;
+
+export interface UndoMark {
+  readonly file: string;
+  /** What is to be undone, in the order in which it was done; at first what an earlier run has left. */
+  readonly steps: readonly UndoStep[];
+  /** Writes a step down. */
+  add(step: UndoStep): void;
+  /** Writes another in its place. */
+  replace(step: UndoStep, next: UndoStep): void;
+  /** It has been undone. */
+  remove(step: UndoStep): void;
+}
+
+/** Whose mark it is. */
+export interface UndoOwner {
+  application: string;
+  instance: string | undefined;
+  host: string;
+}
+
+/**
+ * Opens an agent's mark; the caller holds its lock.
+ * @throws undo-mark where there is a damaged one or another agent's, naming the remedy
+ */
+export function openUndoMark(
+  stateDir: string,
+  { application, instance = undefined, host }: UndoOwner,
+): UndoMark {
+  const file = join(stateDir, 'undo', `agent-${groupName(application, instance)}.json`);
+  const owner = { application, instance: instance ?? null, host };
+  const refuse = (cause: unknown): GarnerError =>
+    cannot('undo-mark', 'use the undo mark', file, cause, {
+      hint: `undo by hand what it names (maintenance mode, a lock), then: rm '${file}'`,
+    });
+  const token = randomUUID();
+  let onDisk: string | undefined;
+  const steps: UndoStep[] = [];
+
+  const read = (): z.infer<typeof markSchema> | undefined => {
+    let text: string;
+    try {
+      text = readFileSync(file, 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw refuse(error);
+    }
+    try {
+      return markSchema.parse(JSON.parse(text));
+    } catch {
+      throw refuse('it is damaged');
+    }
+  };
+
+  const write = (): void => {
+    // somebody with another directory of locks may be at work: its mark is not ours to replace
+    if (read()?.token !== onDisk) throw refuse('another run has written it meanwhile');
+    if (steps.length === 0) {
+      rmSync(file, { force: true });
+      syncDirectory(dirname(file));
+      onDisk = undefined;
+      return;
+    }
+    makeDirectory(dirname(file));
+    writeFileDurably(file, `${JSON.stringify({ format: 1, token, ...owner, steps })}\n`, { replace: true });
+    onDisk = token;
+  };
+
+  const left = read();
+  if (left !== undefined) {
+    for (const [name, value] of Object.entries(owner)) {
+      const theirs = left[name as keyof typeof owner];
+      if (theirs !== value) throw refuse(`its ${name} is ${theirs ?? 'none'}, not ${value ?? 'none'}`);
+    }
+    onDisk = left.token;
+    steps.push(...left.steps);
+  }
+  return {
+    file,
+    steps,
+    add(step) {
+      steps.push(step);
+      write();
+    },
+    replace(step, next) {
+      steps[steps.indexOf(step)] = next;
+      write();
+    },
+    remove(step) {
+      steps.splice(steps.indexOf(step), 1);
+      write();
+    },
+  };
+}
