@@ -6,13 +6,14 @@ import { path, text } from '../lib/settings.ts';
 import { shellWord } from '../lib/text.ts';
 import {
   type AtlassianConfiguration,
+  credentialsOf,
   databaseOfConfiguration,
   readAtlassianConfiguration,
 } from './toolkit/atlassian.ts';
+import { homeTrees, installedVersion, isBelow, propertyOf } from './toolkit/atlassian-home.ts';
+import { withheldSecrets } from './toolkit/atlassian-secrets.ts';
 import { attachmentFiles } from './toolkit/confluence-attachments.ts';
-import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
-import { jarVersion } from './toolkit/jars.ts';
-import { parseJavaProperties } from './toolkit/java-properties.ts';
+import { type AgentContext, defineAgent } from './toolkit/define-agent.ts';
 import type { JdbcDatabase } from './toolkit/jdbc.ts';
 import { memberName } from './toolkit/sources.ts';
 
@@ -47,7 +48,6 @@ const LEFT_OUT = [
   ...['plugins-temp', 'temp', 'webresource-temp', 'thumbnails', 'viewfile', 'imgEffects', 'logs', 'restore'],
   ...['backups', 'analytics-logs', 'lock', '.lock', '*.pid'],
 ];
-const EXCLUDES = [...LEFT_OUT, ...LEFT_OUT.map((name) => `shared-home/${name}`)];
 
 function homeOf({ settings, view }: Context): string {
   if (settings.CONFLUENCE_HOME_DIR !== undefined) return settings.CONFLUENCE_HOME_DIR;
@@ -55,10 +55,7 @@ function homeOf({ settings, view }: Context): string {
     settings.CONFLUENCE_INSTALL_DIR,
     'confluence/WEB-INF/classes/confluence-init.properties',
   );
-  const named = view.exists(pointer)
-    ? parseJavaProperties(view.readText(pointer)).get('confluence.home')?.trim()
-    : undefined;
-  return named || DEFAULT_HOME;
+  return propertyOf(view, pointer, 'confluence.home') ?? DEFAULT_HOME;
 }
 
 /** A home without the file will do where the database is named elsewhere: all of it is then below the home. */
@@ -72,20 +69,16 @@ function readConfiguration(context: Context): AtlassianConfiguration {
 
 /** The database of the configuration. */
 const configuredDatabase = (context: Context): JdbcDatabase =>
-  databaseOfConfiguration(
-    readConfiguration(context),
-    context.view,
+  databaseOfConfiguration(readConfiguration(context), context.view, [
     join(context.settings.CONFLUENCE_INSTALL_DIR, 'conf/server.xml'),
-  );
+  ]);
 
 interface Places {
   home: string;
-  /** A cluster's shared home, where it isn't below the home. */
+  /** A cluster's shared home. */
   shared: string | undefined;
   attachments: string;
 }
-
-const isBelow = (path: string, root: string): boolean => `${path}/`.startsWith(`${root}/`);
 
 /** Where the files are, without links. */
 function placesOf(context: Context): Places {
@@ -116,7 +109,7 @@ function placesOf(context: Context): Places {
   // a cluster's attachments are in the shared home; where nothing is there, it has not been moved
   const inShared = shared === undefined ? undefined : attachmentsIn(shared);
   const attachments = inShared !== undefined && view.exists(inShared) ? inShared : attachmentsIn(home);
-  return { home, shared: shared !== undefined && isBelow(shared, home) ? undefined : shared, attachments };
+  return { home, shared, attachments };
 }
 
 export default defineAgent({
@@ -124,25 +117,15 @@ export default defineAgent({
   title: 'Confluence',
   settings: SETTINGS,
 
-  version({ settings, view }) {
-    const webInf = join(settings.CONFLUENCE_INSTALL_DIR, 'confluence/WEB-INF');
-    const pom = join(
-      settings.CONFLUENCE_INSTALL_DIR,
-      'confluence/META-INF/maven/com.atlassian.confluence/confluence-webapp/pom.properties',
-    );
-    const version =
-      (view.exists(pom) && parseJavaProperties(view.readText(pom)).get('version')) ||
-      jarVersion(join(webInf, 'lib'), 'confluence') ||
-      settings.CONFLUENCE_VERSION_NAME;
-    if (version) return version;
-    throw cannot(
-      'application-configuration',
-      'find the version in',
-      settings.CONFLUENCE_INSTALL_DIR,
-      'neither pom.properties nor a jar names it',
-      { hint: 'set CONFLUENCE_INSTALL_DIR, or CONFLUENCE_VERSION_NAME' },
-    );
-  },
+  version: ({ settings, view }) =>
+    installedVersion(view, {
+      setting: 'CONFLUENCE_INSTALL_DIR, or CONFLUENCE_VERSION_NAME',
+      install: settings.CONFLUENCE_INSTALL_DIR,
+      pom: 'confluence/META-INF/maven/com.atlassian.confluence/confluence-webapp/pom.properties',
+      jars: 'confluence/WEB-INF/lib',
+      jar: 'confluence',
+      named: settings.CONFLUENCE_VERSION_NAME,
+    }),
 
   build: (context) => readConfiguration(context).buildNumber,
 
@@ -155,8 +138,7 @@ export default defineAgent({
 
   trees(context) {
     const { home, shared, attachments } = placesOf(context);
-    const trees: TreeSource[] = [{ name: 'home', root: home, excludes: EXCLUDES }];
-    if (shared !== undefined) trees.push({ name: 'shared', root: shared, excludes: LEFT_OUT });
+    const trees = homeTrees(context.view, home, shared ?? join(home, 'shared-home'), LEFT_OUT);
     if (!trees.some(({ root }) => isBelow(attachments, root))) {
       trees.push({ name: 'attachments', root: attachments });
     }
@@ -185,6 +167,11 @@ export default defineAgent({
         ),
       },
     ];
+  },
+
+  withheld(context) {
+    const { home, shared = home } = placesOf(context);
+    return withheldSecrets(credentialsOf(readConfiguration(context)), context.view, [home, shared]);
   },
 
   nextSteps(context) {

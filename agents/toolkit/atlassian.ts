@@ -38,7 +38,7 @@ export function readAtlassianConfiguration(view: HostView, file: string): Atlass
 /** The ciphers that only encode, before and after they were renamed. */
 const BASE64 = /\.base64\.Base64(Cipher|SecretStore)$/;
 /** What stands in place of a password that is kept elsewhere. */
-const SECURED = '{ATL_SECURED}';
+export const SECURED = '{ATL_SECURED}';
 
 /**
  * @param cipher the class that the application decrypts it with, where there is one
@@ -51,16 +51,43 @@ function decryptPassword(password: string, cipher: string | undefined): string |
   return /^[A-Za-z0-9+/]+={0,2}$/.test(password) ? Buffer.from(password, 'base64').toString() : undefined;
 }
 
+/** Credentials as they are written down: the password may be encoded, encrypted or kept elsewhere. */
+export interface WrittenCredentials {
+  file: string;
+  url: string;
+  user: string | undefined;
+  password: string;
+  /** The class that the application decrypts it with. */
+  cipher: string | undefined;
+}
+
+/** @returns the password in the clear; undefined where only the application can decrypt it */
+export const plainPassword = ({ password, cipher }: WrittenCredentials): string | undefined =>
+  decryptPassword(password, cipher);
+
+/** @returns what the configuration says, which may be nothing: then the URL is empty */
+export function credentialsOf({ file, properties }: AtlassianConfiguration): WrittenCredentials {
+  const [, cipher] = [...properties].find(([name]) => /decrypter|cipher/i.test(name)) ?? [];
+  return {
+    file,
+    url: properties.get('hibernate.connection.url')?.trim() ?? '',
+    user: properties.get('hibernate.connection.username') || undefined,
+    password: properties.get('hibernate.connection.password') ?? '',
+    cipher: cipher?.trim() || undefined,
+  };
+}
+
 /**
- * @param serverXml Tomcat's, which has the credentials of data sources
+ * @param tomcatFiles those of Tomcat that may have the credentials of data sources
  * @returns the database that the configuration names
  * @throws application-configuration where it isn't set up, or with the hint to set GARNER_DATABASE_URL
  */
 export function databaseOfConfiguration(
-  { file, setupStep, properties }: AtlassianConfiguration,
+  configuration: AtlassianConfiguration,
   view: HostView,
-  serverXml: string,
+  tomcatFiles: readonly string[],
 ): JdbcDatabase {
+  const { file, setupStep, properties } = configuration;
   if (setupStep !== undefined && setupStep !== 'complete') {
     throw cannot(
       'application-configuration',
@@ -71,13 +98,19 @@ export function databaseOfConfiguration(
     );
   }
   const dataSource = properties.get('hibernate.connection.datasource')?.trim();
-  if (dataSource) return dataSourceOf(dataSource, view, serverXml);
-  const url = properties.get('hibernate.connection.url')?.trim();
-  if (!url) throw notLiteral(file, 'the database', 'there is no hibernate.connection.url');
-  const user = properties.get('hibernate.connection.username') || undefined;
-  const written = properties.get('hibernate.connection.password') ?? '';
-  const [, cipher] = [...properties].find(([name]) => /decrypter|cipher/i.test(name)) ?? [];
-  const password = decryptPassword(written, cipher?.trim() || undefined);
+  if (dataSource) return dataSourceOf(dataSource, view, tomcatFiles);
+  const credentials = credentialsOf(configuration);
+  if (credentials.url === '') throw notLiteral(file, 'the database', 'there is no hibernate.connection.url');
+  return databaseOfCredentials(credentials);
+}
+
+/**
+ * @returns the database; one of MySQL goes by the client's own option file where its password is encrypted
+ * @throws application-configuration with the hint to set GARNER_DATABASE_URL
+ */
+export function databaseOfCredentials(credentials: WrittenCredentials): JdbcDatabase {
+  const { file, url, user } = credentials;
+  const password = plainPassword(credentials);
   if (password !== undefined) return databaseFromJdbc({ url, user, password: password || undefined, file });
   const database = databaseFromJdbc({ url, user, password: undefined, file });
   const optionFile = join(homedir(), '.my.cnf');
@@ -89,19 +122,25 @@ export function databaseOfConfiguration(
   return { ...database, source: { ...database.source, connection } };
 }
 
-/** @param name `java:comp/env/jdbc/confluence`: a <Resource name="jdbc/confluence" …> of Tomcat */
-function dataSourceOf(name: string, view: HostView, serverXml: string): JdbcDatabase {
+/**
+ * @param name `java:comp/env/jdbc/confluence`: a <Resource name="jdbc/confluence" …> of Tomcat
+ * @throws application-configuration where none of the files has it, or not literally
+ */
+export function dataSourceOf(name: string, view: HostView, tomcatFiles: readonly string[]): JdbcDatabase {
   const wanted = name.replace(/^java:comp\/env\//, '');
-  if (!view.exists(serverXml)) {
-    throw notLiteral(serverXml, `the data source ${wanted}`, 'there is no such file');
+  const present = tomcatFiles.filter((file) => view.exists(file));
+  const [first = ''] = tomcatFiles;
+  if (present.length === 0) throw notLiteral(first, `the data source ${wanted}`, 'there is no such file');
+  for (const file of present) {
+    const resources = allElements(parseXml(view.readText(file), file));
+    const { attributes } =
+      resources.find((one) => one.name === 'Resource' && one.attributes.name === wanted) ?? {};
+    if (attributes?.url === undefined) continue;
+    const { url, username: user, password } = attributes;
+    if ([url, user, password].some((value) => value?.includes('${'))) {
+      throw notLiteral(file, `the data source ${wanted}`, 'it has placeholders');
+    }
+    return databaseFromJdbc({ url, user, password, file });
   }
-  const resources = allElements(parseXml(view.readText(serverXml), serverXml));
-  const { attributes } =
-    resources.find((one) => one.name === 'Resource' && one.attributes.name === wanted) ?? {};
-  if (attributes?.url === undefined) throw notLiteral(serverXml, `the data source ${wanted}`);
-  const { url, username: user, password } = attributes;
-  if ([url, user, password].some((value) => value?.includes('${'))) {
-    throw notLiteral(serverXml, `the data source ${wanted}`, 'it has placeholders');
-  }
-  return databaseFromJdbc({ url, user, password, file: serverXml });
+  throw notLiteral(present[0] ?? first, `the data source ${wanted}`);
 }

@@ -11,22 +11,11 @@ import { jarVersion } from '../../agents/toolkit/jars.ts';
 import { parseJavaProperties } from '../../agents/toolkit/java-properties.ts';
 import { databaseFromJdbc } from '../../agents/toolkit/jdbc.ts';
 import { allElements, parseXml } from '../../agents/toolkit/xml.ts';
-import { GarnerError } from '../../lib/errors.ts';
 import { attachmentPath, configuration } from '../helpers/confluence.ts';
+import { errorOf } from '../helpers/error-of.ts';
 
 /** Every character that some quoting somewhere gives a meaning. */
 const PASSWORD = `p&amp;%40'"\\\\n$x\${y}#; =w<ö>]]`;
-
-/** @returns what was thrown */
-function errorOf(work: () => unknown): GarnerError {
-  try {
-    work();
-  } catch (error) {
-    if (error instanceof GarnerError) return error;
-    throw error;
-  }
-  throw new Error('nothing was thrown');
-}
 
 describe('a JDBC URL', () => {
   const read = (url: string, user: string | undefined = 'u', password: string | undefined = 'p') =>
@@ -361,6 +350,15 @@ describe('the confluence agent', () => {
     const pom = 'confluence/META-INF/maven/com.atlassian.confluence/confluence-webapp/pom.properties';
     put(join(install, pom), '#Created by Apache Maven\nversion=9.0.1\nartifactId=x\n');
     expect(agent.version(context())).toBe('9.0.1');
+  });
+
+  it('names what the archive lacks to read the password', () => {
+    configure({ 'hibernate.connection.password': '{ATL_SECURED}' });
+    expect(agent.withheld?.(context())).toMatchObject([{ what: expect.stringContaining('{ATL_SECURED}') }]);
+    const shared = join(directory, 'shared');
+    mkdirSync(join(shared, 'keys'), { recursive: true });
+    configure({ 'hibernate.connection.password': '{ATL_SECURED}', 'confluence.cluster.home': shared });
+    expect(agent.withheld?.(context())).toEqual([]);
   });
 
   it('tells what to do after a restore, without a password', () => {

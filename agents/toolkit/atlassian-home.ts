@@ -1,0 +1,71 @@
+// Where Atlassian's applications keep their files: a home that a setting or the installation names, a cluster's shared home,
+// and what an administrator has put elsewhere by a link; and the version, by the installation.
+import { join, relative } from 'node:path';
+import { cannot } from '../../lib/errors.ts';
+import type { TreeSource } from './define-agent.ts';
+import type { HostView } from './host-view.ts';
+import { jarVersion } from './jars.ts';
+import { parseJavaProperties } from './java-properties.ts';
+
+export const isBelow = (path: string, root: string): boolean => `${path}/`.startsWith(`${root}/`);
+
+/** @returns a value of a properties file; undefined where it says nothing, or isn't there */
+export function propertyOf(view: HostView, file: string, key: string): string | undefined {
+  if (!view.exists(file)) return undefined;
+  return parseJavaProperties(view.readText(file)).get(key)?.trim() || undefined;
+}
+
+/**
+ * @param shared a cluster's shared home, where there is one
+ * @param leftOut what is made anew, by the same names below the home and below the shared home
+ * @param directories below them as a rule, those above first, by names for trees: one that is elsewhere, or a link that
+ *   leads there, is a tree of its own
+ * @returns the home, the shared home where it isn't below that, and what is elsewhere
+ */
+export function homeTrees(
+  view: HostView,
+  home: string,
+  shared: string | undefined,
+  leftOut: readonly string[],
+  directories: Readonly<Record<string, string>> = {},
+): TreeSource[] {
+  const root = view.resolve(home);
+  const trees: TreeSource[] = [{ name: 'home', root, excludes: [...leftOut] }];
+  if (shared !== undefined) {
+    const sharedRoot = view.resolve(shared);
+    const below = relative(root, sharedRoot);
+    if (!isBelow(sharedRoot, root)) trees.push({ name: 'shared', root: sharedRoot, excludes: [...leftOut] });
+    else if (below !== '') trees[0]?.excludes?.push(...leftOut.map((name) => join(below, name)));
+  }
+  for (const [name, directory] of Object.entries(directories)) {
+    const real = view.resolve(directory);
+    if (!trees.some((tree) => isBelow(real, tree.root))) trees.push({ name, root: real });
+  }
+  return trees;
+}
+
+/** Where an installation tells its version. */
+export interface VersionPlaces {
+  /** The setting that names the installation. */
+  setting: string;
+  install: string;
+  /** A pom.properties with `version=`, below the installation. */
+  pom?: string;
+  /** The directory of the jars, below the installation, and the jar's name before its version. */
+  jars: string;
+  jar: string;
+  /** What a setting says, where the installation says nothing. */
+  named?: string | undefined;
+}
+
+/** @throws application-configuration where the installation doesn't tell it */
+export function installedVersion(view: HostView, places: VersionPlaces): string {
+  const { setting, install, pom, jars, jar, named } = places;
+  const version =
+    (pom === undefined ? undefined : propertyOf(view, join(install, pom), 'version')) ??
+    jarVersion(join(install, jars), jar) ??
+    named;
+  if (version !== undefined) return version;
+  const what = pom === undefined ? `no ${jar}-….jar names it` : 'neither pom.properties nor a jar names it';
+  throw cannot('application-configuration', 'find the version in', install, what, { hint: `set ${setting}` });
+}
