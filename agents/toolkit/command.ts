@@ -1,6 +1,7 @@
 // The command line that every agent has: backup, describe, restore.
 import type { Command } from 'commander';
 import { checkApplication, groupName } from '../../archive/name.ts';
+import { leaveContainer } from '../../databases/toolkit/container.ts';
 import { type CommandMain, declareProgram, exampleText, runProgram } from '../../lib/command-line.ts';
 import { asGarnerError, cannot, EXIT, type GarnerError } from '../../lib/errors.ts';
 import { runSignal } from '../../lib/interrupt.ts';
@@ -61,7 +62,10 @@ export function agentMain(agent: AgentDefinition): CommandMain {
         settings,
         view: hostView(),
         signal: run.signal,
-        [Symbol.dispose]: () => run[Symbol.dispose](),
+        [Symbol.dispose]() {
+          leaveContainer();
+          run[Symbol.dispose]();
+        },
       };
     };
 
@@ -138,21 +142,18 @@ async function backupAction(
     using context = prepare(options);
     host = context.settings.GARNER_HOST;
     const { backUp } = await import('./backup.ts');
-    const {
-      path: file,
-      sizeBytes,
-      digests: checksums,
-      manifest,
-    } = await backUp(agent, options.instance, context);
-    const warned = manifest.warnings.length > 0;
+    const { archive, warnings } = await backUp(agent, options.instance, context);
+    const { path: file, sizeBytes, digests: checksums, manifest } = archive;
+    const warned = warnings.length > 0;
     if (options.json) {
-      const { application, instance, version, finishedAt, members, crossChecks = [], warnings } = manifest;
+      const { application, instance, version, finishedAt, members, crossChecks = [] } = manifest;
+      const { withheld = [] } = manifest;
       const { sha256, sha1 = null } = checksums;
       const result = warned ? 'warnings' : 'ok';
       const times = { startedAt: manifest.startedAt, finishedAt };
       const digests = { sizeBytes, sha256, sha1 };
       const identity = { application, instance, host, version };
-      const content = { members, crossChecks, warnings };
+      const content = { members, crossChecks, withheld, warnings };
       printJson({ result, archive: file, ...digests, ...identity, ...times, ...content, error: null });
     } else {
       printOut(`${file}\n`);
@@ -169,7 +170,7 @@ async function backupAction(
         version: null,
       };
       const times = { startedAt: startedAt.toISOString(), finishedAt: new Date().toISOString() };
-      const rest = { members: [], crossChecks: [], warnings: [] };
+      const rest = { members: [], crossChecks: [], withheld: [], warnings: [] };
       const { result, ...failure } = failureOf(error);
       printJson({ result, ...nothing, ...identity, ...times, ...rest, ...failure });
     }

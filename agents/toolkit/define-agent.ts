@@ -1,5 +1,6 @@
 // What an agent file declares: what its application consists of on this host. Everything else (backup, restore, describe,
 // locks, streaming, checksums, exit codes) is the same code for all.
+import type { Warning } from '../../archive/manifest.ts';
 import type { DatabaseSource } from '../../databases/toolkit/engine.ts';
 import type { CORE_SETTINGS, SettingTable, SettingValues } from '../../lib/settings.ts';
 import type { HostView } from './host-view.ts';
@@ -14,6 +15,8 @@ export interface TreeSource {
   includes?: string[];
   /** Patterns of paths below the root that are left out; `*` stands for anything but `/`. */
   excludes?: string[];
+  /** It may hold git repositories, which others push to meanwhile: they are copied whole, see git-tree.ts. */
+  git?: boolean;
 }
 
 /** How rows of a database name files of a tree. */
@@ -54,6 +57,14 @@ export interface Quiet<S extends SettingTable = SettingTable> {
   end(context: AgentContext<S>, token: unknown): Promise<void>;
 }
 
+/** A backup that the application makes itself, as files that the trees then hold. */
+export interface Product<S extends SettingTable = SettingTable> {
+  /** Makes it, before anything is read; what an ended run has left of it is replaced. */
+  make(context: AgentContext<S>): Promise<void>;
+  /** Removes it: the archive that holds it is published. After a failed run it stays, until the next. */
+  discard(context: AgentContext<S>): Promise<void>;
+}
+
 export interface AgentContext<S extends SettingTable = SettingTable> {
   settings: SettingValues<typeof CORE_SETTINGS & S>;
   /** Reads the application's configuration: from the host, or while restoring from what is being restored. */
@@ -83,6 +94,9 @@ export interface AgentDefinition<S extends SettingTable = SettingTable> {
   crossChecks?(context: AgentContext<S>, databases: readonly DatabaseSource[]): CrossCheck[];
   /** Quiets the application for the time of the backup, where a copy of a running one is none. */
   quiet?: Quiet<S>;
+  product?: Product<S>;
+  /** Looks at what was backed up: what is damaged there, and would be after a restore. @returns warnings */
+  examine?(context: AgentContext<S>): Promise<Warning[]>;
   /** What `describe`, the manifest, a restore and the notification name; with GARNER_STRICT it fails a backup. */
   withheld?(context: AgentContext<S>): Withheld[];
   /** What the administrator does after a restore, as commands. */
