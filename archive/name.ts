@@ -1,4 +1,5 @@
 // The name of an archive says what it holds: <application>[.<instance>]-<host>-<YYYYMMDD>T<HHMMSS>Z.
+import { createHash } from 'node:crypto';
 import { cannot } from '../lib/errors.ts';
 
 export interface ArchiveName {
@@ -45,6 +46,20 @@ export function checkApplication(application: string, instance: string | undefin
   if (instance !== undefined && !INSTANCE.test(instance)) {
     throw cannot('usage', 'use instance', instance, 'lower-case letters, digits and _ only');
   }
+}
+
+const LONGEST_INSTANCE = 60;
+const DIGEST_AT_END = /(^|_)[0-9a-f]{8}$/;
+
+/**
+ * Makes an instance of any name: `daily_db` stays, `Daily-DB` becomes `daily_db_` and eight digits of its digest. The same name
+ * gives the same instance on every host, and no name gives another's: what looks like one with a digest gets its own.
+ */
+export function instanceName(name: string): string {
+  if (INSTANCE.test(name) && name.length <= LONGEST_INSTANCE && !DIGEST_AT_END.test(name)) return name;
+  const words = name.toLowerCase().match(/[a-z0-9]+/g) ?? [];
+  const digest = createHash('sha256').update(name).digest('hex').slice(0, 8);
+  return [words.join('_').slice(0, LONGEST_INSTANCE), digest].filter(Boolean).join('_');
 }
 
 /** @returns `<application>[.<instance>]`: the archives that are kept and pruned together, with the host */
