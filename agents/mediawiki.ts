@@ -7,7 +7,7 @@ import { shellWord } from '../lib/text.ts';
 import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
 import { wikiDatabases } from './toolkit/mediawiki-databases.ts';
 import { type UploadDirectories, uploadChecks, uploadTrees } from './toolkit/mediawiki-uploads.ts';
-import { NOT_LITERAL, type PhpSettings, readPhpSettings } from './toolkit/php.ts';
+import { type PhpSettings, readPhpSettings } from './toolkit/php.ts';
 
 const SETTINGS = {
   MEDIAWIKI_DIR: {
@@ -28,7 +28,7 @@ function uploadDirectories({ settings, view }: Context, php: PhpSettings): Uploa
   const deleted = php.value('wgDeletedDirectory');
   return {
     uploads: view.resolve(php.literal('wgUploadDirectory') ?? join(settings.MEDIAWIKI_DIR, 'images')),
-    deleted: deleted && deleted !== NOT_LITERAL ? view.resolve(String(deleted)) : undefined,
+    deleted: typeof deleted === 'string' && deleted !== '' ? view.resolve(deleted) : undefined,
   };
 }
 
