@@ -75,7 +75,7 @@ export function readPhp(
   function assign(assignment: Node): void {
     const { left, right } = assignment as unknown as { left: Node; right: Node };
     const target = left.kind === 'offsetlookup' ? (left.what as Node) : left;
-    const name = target.kind === 'variable' ? target.name : undefined;
+    const name = target.kind === 'variable' && target.name !== 'GLOBALS' ? target.name : undefined;
     const array = (typeof name === 'string' ? variables.get(name) : undefined) ?? new Map<string, PhpValue>();
     const key = left.offset ? keyOf(evaluate(left.offset as Node, scope)) : undefined;
     if (typeof name !== 'string' || (target !== left && (key === undefined || !isArray(array)))) {
@@ -124,7 +124,8 @@ export function readPhp(
     let target = node.left as Node;
     let offset: unknown;
     while (target.kind === 'offsetlookup') [offset, target] = [target.offset, target.what as Node];
-    if (target.kind !== 'variable' || typeof target.name !== 'string') return false;
+    if (target.kind !== 'variable' || typeof target.name !== 'string' || target.name === 'GLOBALS')
+      return false;
     const old = variables.get(target.name) ?? new Map<string, PhpValue>();
     const right = node.right as Node;
     const whole = offset === undefined && right.kind === 'array' ? evaluate(right, scope) : undefined;
