@@ -40,6 +40,15 @@ export function openPipe(take: (chunk: Buffer) => boolean): Pipe | undefined {
   } catch {
     return undefined;
   } finally {
-    if (directory !== undefined) rmSync(directory, { recursive: true, force: true });
+    if (directory !== undefined) removeName(directory);
+  }
+}
+
+/** The pipe itself is open; that its name stays is no reason to fail. */
+function removeName(directory: string): void {
+  try {
+    rmSync(directory, { recursive: true, force: true });
+  } catch {
+    // a disk that fails: an empty file stays in the temporary directory
   }
 }

@@ -98,8 +98,11 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
+/** The exit code of a run that `failCall` had to end. */
+export const HUNG = 124;
+
 /**
- * Runs a command whose n-th call of a kind comes back with something else; it is not made.
+ * Runs a command whose n-th call of a kind comes back with something else; it is not made. One that hangs is ended.
  * @param fault as strace takes it: `error=EIO`, `retval=512`
  * @param n counted in each thread; `1+`: all of them
  * @param paths only calls about these files count, if any are given
@@ -117,7 +120,8 @@ export async function failCall<T>(
   try {
     const only = paths.flatMap((path) => ['-P', path]);
     const inject = `inject=${call}:${fault}:when=${n}`;
-    const ended = await run([...STRACE, '-o', file, ...only, '-e', `trace=${call}`, '-e', inject]);
+    const limit = ['timeout', '--kill-after=5', '60'];
+    const ended = await run([...limit, ...STRACE, '-o', file, ...only, '-e', `trace=${call}`, '-e', inject]);
     const touched = readFileSync(file, 'utf8')
       .split('\n')
       .filter((line) => line.includes('(INJECTED)'));
