@@ -53,23 +53,23 @@ const MADE_ANEW = [
 const xml = (text: string): string =>
   text.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`).replaceAll('&#38;', '&amp;');
 
-/** @returns confluence.cfg.xml as Confluence writes it */
+/** @returns confluence.cfg.xml as Confluence writes it; other applications have other roots */
 export function configuration(
   properties: Record<string, string>,
-  { setupStep = 'complete', build = 8804 } = {},
+  { setupStep = 'complete', build = 8804, root = 'confluence-configuration' } = {},
 ): string {
   const lines = Object.entries(properties).map(
     ([name, value]) => `    <property name="${name}">${xml(value)}</property>\n`,
   );
   return `<?xml version="1.0" encoding="UTF-8"?>
 
-<confluence-configuration>
+<${root}>
   <setupStep>${setupStep}</setupStep>
   <setupType>custom</setupType>
   <buildNumber>${build}</buildNumber>
   <properties>
 ${lines.join('')}  </properties>
-</confluence-configuration>
+</${root}>
 `;
 }
 
