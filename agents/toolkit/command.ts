@@ -3,16 +3,18 @@ import type { Command } from 'commander';
 import { checkApplication, groupName } from '../../archive/name.ts';
 import { leaveContainer } from '../../databases/toolkit/container.ts';
 import { type CommandMain, declareProgram, exampleText, runProgram } from '../../lib/command-line.ts';
-import { asGarnerError, cannot, EXIT, type GarnerError } from '../../lib/errors.ts';
+import { asGarnerError, cannot, EXIT } from '../../lib/errors.ts';
 import { runSignal } from '../../lib/interrupt.ts';
 import { setLogFormat } from '../../lib/log.ts';
 import { redact } from '../../lib/redact.ts';
-import { CORE_SETTINGS, loadSettings, path } from '../../lib/settings.ts';
+import { CORE_SETTINGS, loadSettings, path, type SettingTable } from '../../lib/settings.ts';
+import { answerOf, failureOf } from './backup-answer.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
 import { hostView } from './host-view.ts';
 import type { RestoreResult } from './restore.ts';
+import { withheldLines } from './withheld.ts';
 
-interface CommonOptions {
+export interface CommonOptions {
   instance?: string;
   config?: string;
   workDir?: string;
@@ -27,12 +29,43 @@ interface RestoreCommandOptions extends CommonOptions {
   jobs?: string;
 }
 
-function withCommonOptions(command: Command): Command {
+/** Adds the options that all have. */
+export function withCommonOptions(command: Command): Command {
   return command
     .option('--instance <name>', 'which of several on this host; its file is agent-<application>.<name>.env')
     .option('--config <file>', "read this file in place of the agent's own in the configuration directory")
     .option('--work-dir <dir>', 'where archives are made (GARNER_WORK_DIR)')
     .option('--json', 'print one JSON object on stdout');
+}
+
+/** Reads the settings for one run; disposing it ends the run's time limit and its hold of the signals. */
+export type Prepare = (options: CommonOptions) => AgentContext & Disposable;
+
+/** @returns what a run of `agent-<application>` begins with */
+export function prepareWith(agent: AgentDefinition, known: SettingTable): Prepare {
+  return (options) => {
+    checkApplication(agent.application, options.instance);
+    const settings = loadSettings(
+      { ...CORE_SETTINGS, ...agent.settings },
+      {
+        known,
+        options: { GARNER_WORK_DIR: options.workDir },
+        fileOf: `agent-${groupName(agent.application, options.instance)}`,
+        configFile: options.config,
+      },
+    );
+    setLogFormat(settings.GARNER_LOG);
+    const run = runSignal(`agent-${agent.application}`, settings.GARNER_TIMEOUT);
+    return {
+      settings,
+      view: hostView(),
+      signal: run.signal,
+      [Symbol.dispose]() {
+        leaveContainer();
+        run[Symbol.dispose]();
+      },
+    };
+  };
 }
 
 /** @returns the main function of `agent-<application>` */
@@ -44,30 +77,7 @@ export function agentMain(agent: AgentDefinition): CommandMain {
       `Backs up ${agent.title}: its databases, files and version, into one checksummed archive.`,
       `${name}\n${name} describe\n${name} restore /var/lib/garner/work/<archive>.tar --to /tmp/look`,
     );
-
-    const prepare = (options: CommonOptions): AgentContext & Disposable => {
-      checkApplication(agent.application, options.instance);
-      const settings = loadSettings(
-        { ...CORE_SETTINGS, ...agent.settings },
-        {
-          known,
-          options: { GARNER_WORK_DIR: options.workDir },
-          fileOf: `agent-${groupName(agent.application, options.instance)}`,
-          configFile: options.config,
-        },
-      );
-      setLogFormat(settings.GARNER_LOG);
-      const run = runSignal(name, settings.GARNER_TIMEOUT);
-      return {
-        settings,
-        view: hostView(),
-        signal: run.signal,
-        [Symbol.dispose]() {
-          leaveContainer();
-          run[Symbol.dispose]();
-        },
-      };
-    };
+    const prepare = prepareWith(agent, known);
 
     withCommonOptions(
       program
@@ -92,96 +102,65 @@ export function agentMain(agent: AgentDefinition): CommandMain {
         else printOut(redact(formatDescription(description)));
       });
 
-    withCommonOptions(
-      program
-        .command('restore')
-        .description('put an archive back')
-        .argument('<archive>', 'the file that ends in .tar'),
-    )
-      .option('--only <part>', '`database` or `files`')
-      .option('--to <dir>', 'put everything into this directory; nothing outside it is touched')
-      .option('--dry-run', 'verify, and say what would be done')
-      .option('--force', 'replace what is there, after putting it aside')
-      .option('--jobs <n>', 'restore a database by several connections, where its engine can (PostgreSQL)')
-      .addHelpText(
-        'after',
-        exampleText(
-          `${name} restore /srv/<archive>.tar --dry-run\n${name} restore /srv/<archive>.tar --to /tmp/look`,
-        ),
-      )
-      .action(async (archive: string, options: RestoreCommandOptions) => {
-        process.exitCode = await restoreAction(agent, archive, options, prepare);
-      });
-
+    declareRestore(program, agent, prepare);
     return runProgram(program, args);
   };
 }
 
-function printOut(text: string): void {
+/** Declares `restore`, which is the same for all archives. */
+export function declareRestore(program: Command, agent: AgentDefinition, prepare: Prepare): void {
+  const name = `agent-${agent.application}`;
+  withCommonOptions(
+    program
+      .command('restore')
+      .description('put an archive back')
+      .argument('<archive>', 'the file that ends in .tar'),
+  )
+    .option('--only <part>', '`database` or `files`')
+    .option('--to <dir>', 'put everything into this directory; nothing outside it is touched')
+    .option('--dry-run', 'verify, and say what would be done')
+    .option('--force', 'replace what is there, after putting it aside')
+    .option('--jobs <n>', 'restore a database by several connections, where its engine can (PostgreSQL)')
+    .addHelpText(
+      'after',
+      exampleText(
+        `${name} restore /srv/<archive>.tar --dry-run\n${name} restore /srv/<archive>.tar --to /tmp/look`,
+      ),
+    )
+    .action(async (archive: string, options: RestoreCommandOptions) => {
+      process.exitCode = await restoreAction(agent, archive, options, prepare);
+    });
+}
+
+export function printOut(text: string): void {
   process.stdout.write(text);
 }
 
 /** Prints one JSON object. Only text that comes from elsewhere is redacted: a password `wiki` must not spoil a path. */
-function printJson(value: object): void {
+export function printJson(value: object): void {
   const foreign = ['message', 'hint', 'version', 'location', 'serverVersion'];
   const safe = (key: string, item: unknown): unknown =>
     typeof item === 'string' && foreign.includes(key) ? redact(item) : item;
   printOut(`${JSON.stringify(value, safe)}\n`);
 }
 
-type Prepare = (options: CommonOptions) => AgentContext & Disposable;
-
 async function backupAction(
   agent: AgentDefinition,
   options: CommonOptions,
   prepare: Prepare,
 ): Promise<number> {
-  const startedAt = new Date();
-  let host: string | null = null;
-  try {
-    using context = prepare(options);
-    host = context.settings.GARNER_HOST;
-    const { backUp } = await import('./backup.ts');
-    const { archive, warnings } = await backUp(agent, options.instance, context);
-    const { path: file, sizeBytes, digests: checksums, manifest } = archive;
-    const warned = warnings.length > 0;
-    if (options.json) {
-      const { application, instance, version, finishedAt, members, crossChecks = [] } = manifest;
-      const { withheld = [] } = manifest;
-      const { sha256, sha1 = null } = checksums;
-      const result = warned ? 'warnings' : 'ok';
-      const times = { startedAt: manifest.startedAt, finishedAt };
-      const digests = { sizeBytes, sha256, sha1 };
-      const identity = { application, instance, host, version };
-      const content = { members, crossChecks, withheld, warnings };
-      printJson({ result, archive: file, ...digests, ...identity, ...times, ...content, error: null });
-    } else {
-      printOut(`${file}\n`);
-    }
-    return warned ? EXIT.warnings.code : EXIT.ok.code;
-  } catch (caught) {
-    const error = asGarnerError(caught);
-    if (options.json) {
-      const nothing = { archive: null, sizeBytes: null, sha256: null, sha1: null };
-      const identity = {
-        application: agent.application,
-        instance: options.instance ?? null,
-        host,
-        version: null,
-      };
-      const times = { startedAt: startedAt.toISOString(), finishedAt: new Date().toISOString() };
-      const rest = { members: [], crossChecks: [], withheld: [], warnings: [] };
-      const { result, ...failure } = failureOf(error);
-      printJson({ result, ...nothing, ...identity, ...times, ...rest, ...failure });
-    }
-    throw error;
-  }
-}
-
-/** What `--json` says of a failure. */
-function failureOf({ code, message, hint }: GarnerError): { result: string; error: object } {
-  const error = { code, message, hint: hint ?? null };
-  return { result: code === 'locked' ? 'locked' : 'failed', error };
+  const { instance, json } = options;
+  const { backUp } = await import('./backup.ts');
+  const answer = await answerOf(
+    agent,
+    instance,
+    () => prepare(options),
+    (context) => backUp(agent, instance, context),
+  );
+  if (json) printJson(answer.json);
+  else if (answer.archive !== undefined) printOut(`${answer.archive}\n`);
+  if (answer.error !== undefined) throw answer.error;
+  return answer.exitCode;
 }
 
 async function restoreAction(
@@ -192,15 +171,18 @@ async function restoreAction(
 ): Promise<number> {
   const { json, dryRun = false } = options;
   try {
-    const { complete, nextSteps } = await restoreArchive(agent, archive, options, prepare);
-    if (json) printJson({ result: complete ? 'ok' : 'warnings', dryRun, nextSteps, error: null });
-    else if (nextSteps.length > 0)
-      printOut(`Next, in ${agent.title}:\n${nextSteps.map((step) => `  ${step}\n`).join('')}`);
+    const { complete, withheld, nextSteps } = await restoreArchive(agent, archive, options, prepare);
+    if (json) printJson({ result: complete ? 'ok' : 'warnings', dryRun, withheld, nextSteps, error: null });
+    else {
+      const next =
+        nextSteps.length === 0 ? [] : [`Next, in ${agent.title}:`, ...nextSteps.map((step) => `  ${step}`)];
+      printOut([...withheldLines(withheld), ...next].map((line) => `${line}\n`).join(''));
+    }
     return complete ? EXIT.ok.code : EXIT.warnings.code;
   } catch (caught) {
     const error = asGarnerError(caught);
     const { result, ...failure } = failureOf(error);
-    if (json) printJson({ result, dryRun, nextSteps: [], ...failure });
+    if (json) printJson({ result, dryRun, withheld: [], nextSteps: [], ...failure });
     throw error;
   }
 }

@@ -1,0 +1,60 @@
+// What a run has to say when it is over, well or not: a path, an exit code, and the JSON object of `--json`.
+import { asGarnerError, EXIT, type GarnerError } from '../../lib/errors.ts';
+import type { Backup } from './backup.ts';
+import type { AgentContext, AgentDefinition } from './define-agent.ts';
+
+export interface BackupAnswer {
+  /** The archive's path; undefined after a failure. */
+  archive: string | undefined;
+  /** Why there is none. */
+  error: GarnerError | undefined;
+  exitCode: number;
+  json: { result: string; error: object | null };
+}
+
+/**
+ * Makes a backup, whatever comes of it.
+ * @param prepare reads the settings; what it throws is an answer too
+ */
+export async function answerOf(
+  agent: AgentDefinition,
+  instance: string | undefined,
+  prepare: () => AgentContext & Disposable,
+  backUp: (context: AgentContext) => Promise<Backup>,
+): Promise<BackupAnswer> {
+  const startedAt = new Date();
+  let host: string | null = null;
+  try {
+    using context = prepare();
+    host = context.settings.GARNER_HOST;
+    const { archive, warnings } = await backUp(context);
+    const { path, sizeBytes, digests: checksums, manifest } = archive;
+    const { application, instance, version, finishedAt, members, crossChecks = [] } = manifest;
+    const { withheld = [] } = manifest;
+    const { sha256, sha1 = null } = checksums;
+    const { result, code: exitCode } =
+      warnings.length > 0 ? { result: 'warnings', ...EXIT.warnings } : { result: 'ok', ...EXIT.ok };
+    const times = { startedAt: manifest.startedAt, finishedAt };
+    const digests = { sizeBytes, sha256, sha1 };
+    const identity = { application, instance, host, version };
+    const content = { members, crossChecks, withheld, warnings };
+    const json = { result, archive: path, ...digests, ...identity, ...times, ...content, error: null };
+    return { archive: path, error: undefined, exitCode, json };
+  } catch (caught) {
+    const error = asGarnerError(caught);
+    const nothing = { archive: null, sizeBytes: null, sha256: null, sha1: null };
+    const { application } = agent;
+    const identity = { application, instance: instance ?? null, host, version: null };
+    const times = { startedAt: startedAt.toISOString(), finishedAt: new Date().toISOString() };
+    const rest = { members: [], crossChecks: [], withheld: [], warnings: [] };
+    const { result, ...failure } = failureOf(error);
+    const json = { result, ...nothing, ...identity, ...times, ...rest, ...failure };
+    return { archive: undefined, error, exitCode: error.exitCode, json };
+  }
+}
+
+/** What `--json` says of a failure. */
+export function failureOf({ code, message, hint }: GarnerError): { result: string; error: object } {
+  const error = { code, message, hint: hint ?? null };
+  return { result: code === 'locked' ? 'locked' : 'failed', error };
+}
