@@ -2,7 +2,7 @@
 import { cannot } from '../lib/errors.ts';
 import { paths } from '../lib/settings.ts';
 import { defineAgent } from './toolkit/define-agent.ts';
-import { uniqueNames } from './toolkit/sources.ts';
+import { rootTrees } from './toolkit/root-trees.ts';
 
 export default defineAgent({
   application: 'directories',
@@ -21,11 +21,6 @@ export default defineAgent({
         hint: 'DIRECTORIES=/srv/data:/home/www',
       });
     }
-    const names = uniqueNames(roots.map((root) => root.slice(1).replaceAll('/', '_') || 'root'));
-    const trees = roots.map((root, index) => ({ name: names[index] as string, root: view.resolve(root) }));
-    // one below another is in that one's tree already, and could not be put into place beside it
-    return trees.filter(({ root }, index) =>
-      trees.every((other, at) => !(root.startsWith(`${other.root}/`) || (root === other.root && at < index))),
-    );
+    return rootTrees(roots, view);
   },
 });

@@ -1,5 +1,6 @@
 // Puts one tree into the archive: GNU tar reads the files, garner says which, and every word that tar says is read.
-import { closeSync, ftruncateSync, openSync, rmSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { closeSync, existsSync, ftruncateSync, openSync, readFileSync, rmSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { type Encoding, encodedName, encodingNames, startEncoding } from '../../archive/encode.ts';
 import type { Warning } from '../../archive/manifest.ts';
@@ -11,12 +12,15 @@ import { type Command, describeExit, type Ended, feed, findProgram } from '../..
 import { formatSize, plural } from '../../lib/text.ts';
 import type { TreeListener } from './cross-check.ts';
 import type { TreeSource } from './define-agent.ts';
-import { walkTree } from './walk.ts';
+import { isRefStore, maySafelyChange, repositoryOf } from './git-tree.ts';
+import { nameText, type WalkEntry, walkTree } from './walk.ts';
 
 /** How much of the list of paths is handed over at once. */
 const LIST_CHUNK_CHARS = 65_536;
 /** How many files a warning or an error names. */
 const NAMED_FILES = 20;
+/** How often what was packed or pruned in repositories while they were read is looked at again. */
+const GIT_ROUNDS = 8;
 
 export interface StoreContext {
   encoding: Encoding;
@@ -37,6 +41,9 @@ interface TarReport {
   /** What isn't one of these, and so fails the run. */
   other: string[];
   writtenBytes: number;
+  /** A path that is not there: what tar says of it comes after all that it says of the paths before. */
+  mark: string;
+  onMark: () => void;
 }
 
 /** File names are escaped by tar and stand before the message, so that only the end of a line tells. */
@@ -44,6 +51,7 @@ function readTarLine(report: TarReport, line: string): void {
   const text = line.replace(/^(\S*\/)?tar: /, '');
   const total = /^Total bytes written: (\d+)/.exec(text);
   if (total !== null) report.writtenBytes = Number(total[1]);
+  else if (text.startsWith(report.mark)) report.onMark();
   else if (text.endsWith(': file changed as we read it')) report.changed.push(text);
   else if (/: (File removed before we read it|Cannot (stat|open): No such file or directory)$/.test(text))
     report.vanished.push(text);
@@ -153,11 +161,15 @@ async function storeFiles(
   { encoding, signal, notThese, onBytes, listeners = [] }: StoreContext,
 ): Promise<StoredFiles> {
   for (const listener of listeners) listener.begin();
-  const report: TarReport = { changed: [], vanished: [], shrunk: [], other: [], writtenBytes: 0 };
+  const report: TarReport = {
+    ...{ changed: [], vanished: [], shrunk: [], other: [], writtenBytes: 0 },
+    ...{ mark: `.garner-${randomUUID()}`, onMark: () => {} },
+  };
+  const repositories = new Set<string>();
   let fileCount = 0;
   let listBytes = 0;
 
-  function* pathsForTar(): Generator<Buffer> {
+  function* chunksOf(entries: Iterable<WalkEntry>): Generator<Buffer> {
     let paths = '';
     let lines = '';
     const flush = (): Buffer => {
@@ -168,7 +180,7 @@ async function storeFiles(
       paths = lines = '';
       return chunk;
     };
-    for (const { path, isDirectory, sizeBytes, mtimeMs } of walkTree(tree, notThese)) {
+    for (const { path, isDirectory, sizeBytes, mtimeMs } of entries) {
       paths += `${path}\0`;
       if (!isDirectory) {
         fileCount += 1;
@@ -178,6 +190,32 @@ async function storeFiles(
       if (paths.length > LIST_CHUNK_CHARS) yield flush();
     }
     yield flush();
+  }
+
+  /** Tar reads behind the walk: objects that were packed meanwhile are looked for where they are now. */
+  async function* pathsForTar(): AsyncGenerator<Buffer> {
+    yield* chunksOf(walkTree(tree, notThese, { repositories }));
+    for (let round = 0; repositories.size > 0; round++) {
+      const caughtUp = new Promise<void>((resolve) => {
+        report.onMark = resolve;
+      });
+      yield Buffer.from(`${report.mark}\0`);
+      await Promise.race([caughtUp, storing.ended]);
+      const again = repositoriesToReadAgain(tree.root, report, repositories);
+      if (again.length === 0) return;
+      if (round === GIT_ROUNDS) {
+        const cause = `they were packed again while they were read, ${GIT_ROUNDS} times: ${again.map(nameText).join(', ')}`;
+        throw cannot('file-changed', 'archive the repositories of', tree.root, cause);
+      }
+      info(`read again, because git has packed or pruned it: ${again.map(nameText).join(', ')}`);
+      const listed = new Set(readFileSync(`/proc/self/fd/${list}`, 'latin1').split('\0').map(pathOfLine));
+      for (const entry of walkTree(tree, notThese, { from: again })) {
+        if (entry.isDirectory) continue;
+        if (!listed.has(entry.path)) yield* chunksOf([entry]);
+        else if (isRefStore(entry.path, repositoryOf(entry.path, repositories) ?? '.'))
+          yield Buffer.from(`${entry.path}\0`, 'latin1');
+      }
+    }
   }
 
   const storing = startEncoding(
@@ -196,15 +234,41 @@ async function storeFiles(
   const [tar] = await storing.ended;
   const walkError = await fed;
   if (walkError !== undefined) throw walkError;
-  judge(tree, tar as Ended, report);
+  judge(tree, tar as Ended, report, repositories.size > 0);
   for (const listener of listeners) for (const message of report.vanished) listener.gone(pathOf(message));
   return { report, fileCount, listBytes };
 }
 
+const pathOfLine = (line: string): string =>
+  line.slice(0, line.lastIndexOf('\t', line.lastIndexOf('\t') - 1));
+
+/**
+ * Takes from the report what is no loss in a repository: what has moved into a pack, and files that only grow.
+ * @returns the repositories from which files vanished, and which are still there
+ */
+function repositoriesToReadAgain(
+  root: string,
+  report: TarReport,
+  repositories: ReadonlySet<string>,
+): string[] {
+  const again = new Set<string>();
+  report.vanished = report.vanished.filter((message) => {
+    const repository = repositoryOf(pathOf(message), repositories);
+    if (repository === undefined || !existsSync(Buffer.from(`${root}/${repository}`, 'latin1'))) return true;
+    again.add(repository);
+    return false;
+  });
+  report.changed = report.changed.filter((message) => {
+    const repository = repositoryOf(pathOf(message), repositories);
+    return repository === undefined || !maySafelyChange(pathOf(message), repository);
+  });
+  return [...again];
+}
+
 /** Exit codes 1 and 2 of tar are fine only where each of its words is understood and harmless. */
-function judge(tree: TreeSource, tar: Ended, report: TarReport): void {
+function judge(tree: TreeSource, tar: Ended, report: TarReport, wasMarked: boolean): void {
   if (report.other.length > 0) throw cannot('file-unreadable', 'archive', tree.root, names(report.other));
-  const explained = report.changed.length + report.vanished.length + report.shrunk.length > 0;
+  const explained = wasMarked || report.changed.length + report.vanished.length + report.shrunk.length > 0;
   if (tar.code === 0 || (explained && (tar.code === 1 || tar.code === 2))) return;
   throw cannot('program-failed', 'archive', tree.root, `tar: ${describeExit(tar)}`);
 }

@@ -3,6 +3,7 @@
 import { lstatSync, readdirSync, statSync } from 'node:fs';
 import { cannot } from '../../lib/errors.ts';
 import type { TreeSource } from './define-agent.ts';
+import { type GitPlace, gitOrder, gitPlaceOf } from './git-tree.ts';
 
 export interface WalkEntry {
   /** Below the root, latin1; `.` for the root itself. */
@@ -42,15 +43,23 @@ export function checkRoot({ root }: TreeSource): void {
 /**
  * Lists what of a tree is archived: the root first, then each directory before what is in it, in a fixed order.
  * Sockets are left out, applications make them anew; devices are left out too. What vanishes meanwhile is passed over.
+ * Repositories of a tree that has some are read in their own order, see git-tree.ts.
  * @param notThese absolute paths of directories that are never entered: the work directory itself
+ * @param repositories gets the paths of those that are found, latin1
+ * @param from paths to begin with in place of the root, latin1
  * @throws file-unreadable where a directory can't be read
  */
-export function* walkTree(tree: TreeSource, notThese: readonly string[] = []): Generator<WalkEntry> {
+export function* walkTree(
+  tree: TreeSource,
+  notThese: readonly string[] = [],
+  { repositories, from }: { repositories?: Set<string>; from?: readonly string[] } = {},
+): Generator<WalkEntry> {
   const excluded = excluder(tree.excludes ?? []);
   const root = latin1(tree.root);
   const skipped = new Set(notThese.map(latin1));
+  const postponed: { path: string; place: GitPlace }[] = [];
 
-  function* visit(path: string): Generator<WalkEntry> {
+  function* visit(path: string, place: GitPlace = 'outside'): Generator<WalkEntry> {
     const absolute = path === '.' ? root : `${root}/${path}`;
     if (excluded(path) || skipped.has(absolute)) return;
     const stat = lstatSync(bytes(absolute), { throwIfNoEntry: false });
@@ -62,12 +71,22 @@ export function* walkTree(tree: TreeSource, notThese: readonly string[] = []): G
       mtimeMs: stat.mtimeMs,
     };
     if (!stat.isDirectory()) return;
-    for (const name of readNames(absolute)) yield* visit(path === '.' ? name : `${path}/${name}`);
+    const below = (name: string): string => (path === '.' ? name : `${path}/${name}`);
+    const names = readNames(absolute);
+    if (tree.git !== true) {
+      for (const name of names) yield* visit(below(name));
+      return;
+    }
+    const { isRepository, now, later } = gitOrder(place, names);
+    if (isRepository) repositories?.add(path);
+    for (const name of now) yield* visit(below(name), gitPlaceOf(place, isRepository, name));
+    for (const name of later)
+      postponed.push({ path: below(name), place: gitPlaceOf(place, isRepository, name) });
   }
 
   checkRoot(tree);
-  if (tree.includes === undefined) yield* visit('.');
-  else for (const include of tree.includes) yield* visit(latin1(include));
+  for (const path of from ?? tree.includes?.map(latin1) ?? ['.']) yield* visit(path);
+  for (const { path, place } of postponed) yield* visit(path, place); // it grows meanwhile: objects, then packs
 }
 
 function readNames(absolute: string): string[] {

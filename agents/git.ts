@@ -1,0 +1,45 @@
+// Git: every repository below some directories, whole: all refs, reflogs, objects, configuration, hooks, LFS objects,
+// working trees, and what lies beside the repositories. A push meanwhile does no harm. Each is checked by `git fsck`.
+import { captureOk, findProgram } from '../lib/process.ts';
+import { paths } from '../lib/settings.ts';
+import { shellWord } from '../lib/text.ts';
+import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
+import { examineRepositories, findRepositories, GIT_SETTINGS } from './toolkit/git-repositories.ts';
+import { rootTrees } from './toolkit/root-trees.ts';
+
+const SETTINGS = {
+  GIT_ROOTS: {
+    parse: paths,
+    default: '/srv/git',
+    describe: 'the directories below which repositories are: /srv/git:/home/git',
+  },
+  ...GIT_SETTINGS,
+} as const;
+
+function gitTrees({ settings, view }: AgentContext<typeof SETTINGS>): TreeSource[] {
+  const roots = settings.GIT_ROOTS;
+  const linked = roots.flatMap((root) => findRepositories(view.resolve(root)).linked);
+  return rootTrees([...roots, ...linked], view).map((tree) => ({ ...tree, git: true }));
+}
+
+export default defineAgent({
+  application: 'git',
+  title: 'Git repositories',
+  settings: SETTINGS,
+
+  // its files have been the same through all of a major version; a repository says itself what else it needs
+  async version({ signal }) {
+    const said = await captureOk({ file: findProgram(['git'], 'git'), args: ['--version'] }, { signal });
+    return /(\d+)\.\d/.exec(said)?.[1] ?? said;
+  },
+
+  databases: () => [],
+  trees: gitTrees,
+  examine: (context) => examineRepositories(gitTrees(context), context.settings.GIT_FSCK, context.signal),
+
+  nextSteps: ({ settings }) =>
+    settings.GIT_ROOTS.map(
+      (root) =>
+        `find ${shellWord(root)} -type d -name objects -prune -execdir git --git-dir=. fsck --no-dangling \\;`,
+    ),
+});

@@ -1,0 +1,192 @@
+// The git agent: the contract, and repositories that are pushed to, packed, damaged or hostile while they are backed up.
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { walkTree } from '../../agents/toolkit/walk.ts';
+import { agentContract } from '../contract/agent-contract.ts';
+import { gitScript, makeRepository, repositoryState } from '../helpers/git.ts';
+import { type Bench, makeBench } from '../helpers/run.ts';
+
+agentContract('git', 'bare and other repositories', async (directory) => {
+  const root = join(directory, 'räpositories');
+  mkdirSync(join(root, 'team'), { recursive: true });
+  await makeRepository(root, 'team/app.git');
+  await gitScript(
+    root,
+    `cd team/app.git
+     git notes add -m 'a note' main; git replace main main~1
+     echo 'Räksmörgås' > description; git config receive.denyDeletes true
+     printf '#!/bin/sh\\nexit 0\\n' > hooks/pre-receive; chmod +x hooks/pre-receive
+     mkdir -p lfs/objects/ab/cd; echo large > lfs/objects/ab/cd/abcd; git pack-refs --all; cd ../..
+     git clone -q team/app.git work; cd work; git config core.logAllRefUpdates true
+     echo changed > file; git stash -q; echo again > file; git stash -q
+     echo staged > staged; git add staged; echo mine > yarn.lock; git worktree add -q ../tree v1
+     ln -s team/app.git ../link.git; echo beside > ../authorized_keys`,
+  );
+  return {
+    settings: { GIT_ROOTS: `${root}:${join(root, 'team')}` },
+    places: [root],
+    members: [
+      `${root
+        .slice(1)
+        .replace(/[^A-Za-z0-9_-]/g, '_')
+        .slice(0, 60)}`,
+    ].flatMap((name) => [`${name}.tar`, `${name}.list`]),
+    version: /^2$/,
+    secrets: [],
+    treeFind: {},
+    dumpDatabases: async () => '',
+    async wipe() {
+      rmSync(root, { recursive: true });
+      mkdirSync(root);
+    },
+    broken: { settings: { GIT_ROOTS: join(directory, 'absent') }, error: /absent": no such directory/ },
+    remove: async () => {},
+  };
+});
+
+describe('agent-git', () => {
+  let bench: Bench;
+  let root: string;
+  beforeEach(() => {
+    bench = makeBench();
+    root = join(bench.directory, 'git');
+    mkdirSync(root);
+    return () => bench.remove();
+  });
+  const backup = async (env: Record<string, string> = {}) => {
+    const ran = await bench.run('agent-git', ['--json'], { env: { GIT_ROOTS: root, ...env } });
+    return { ...ran, ...JSON.parse(ran.stdout) };
+  };
+  /** Restores beside. @returns where the root is now */
+  const restored = async (archive: string, exitCode = 0): Promise<string> => {
+    const to = join(bench.directory, 'restored');
+    await bench.backup('agent-git', { args: ['restore', archive, '--to', to], exitCode });
+    return join(to, root.slice(1).replaceAll(/[^\w-]/g, '_'));
+  };
+
+  it('brings back every ref, object, reflog and stash', async () => {
+    await makeRepository(root, 'a.git');
+    await gitScript(
+      root,
+      `git -C a.git notes add -m note main; git -C a.git replace main main~1; git clone -q a.git b; cd b
+       echo 1 > file; git stash -q; echo 2 > file; git stash -q; git reset -q --hard HEAD~1`,
+    );
+    const before = await repositoryState(root, 'a.git', 'b/.git');
+    const { archive, exitCode } = await backup();
+    expect(exitCode).toBe(0);
+    expect(await repositoryState(await restored(archive), 'a.git', 'b/.git')).toBe(before);
+  });
+
+  it('reads what names objects before all objects, and packs last, since forks borrow from each other', async () => {
+    for (const name of ['a.git', 'b.git']) await makeRepository(root, name);
+    await gitScript(root, 'git --git-dir=a.git pack-refs --all; git --git-dir=a.git branch x main');
+    const paths = [...walkTree({ name: 'git', root, git: true })].map(({ path }) => path);
+    const kinds = paths.map((path) => (/objects\/pack/.test(path) ? 3 : /objects(\/|$)/.test(path) ? 2 : 1));
+    expect(kinds).toEqual(kinds.toSorted());
+    const refs = paths.filter((path) => path.startsWith('a.git/') && /refs/.test(path));
+    expect(refs[0]).toBe('a.git/refs');
+    expect(refs.at(-1)).toBe('a.git/packed-refs'); // refs move from the first to the second
+    expect(walkTree({ name: 'git', root: join(root, 'a.git'), git: false }).toArray()).toHaveLength(
+      paths.filter((path) => path.startsWith('a.git')).length,
+    );
+  });
+
+  it('reads again what git has packed while it was read', async () => {
+    await makeRepository(root, 'a.git');
+    await makeRepository(root, 'b.git');
+    // by the time that tar looks, everything that was listed is somewhere else
+    const bin = join(bench.directory, 'bin');
+    mkdirSync(bin);
+    writeFileSync(
+      join(bin, 'tar'),
+      `#!/bin/sh
+       case " $* " in *' --create '*) sleep 0.3; git --git-dir=${root}/a.git gc -q --prune=now;; esac
+       exec /usr/bin/tar "$@"\n`,
+    );
+    chmodSync(join(bin, 'tar'), 0o755);
+    const { archive, exitCode, stderr } = await backup({ PATH: `${bin}:${process.env.PATH}` });
+    expect(exitCode, stderr).toBe(0);
+    expect(stderr).toContain('read again, because git has packed or pruned it: a.git\n');
+    const before = await repositoryState(root, 'a.git', 'b.git');
+    expect(await repositoryState(await restored(archive), 'a.git', 'b.git')).toBe(before);
+  });
+
+  it('copies each repository whole while others push, delete and pack', async () => {
+    await makeRepository(root, 'a.git');
+    await gitScript(bench.directory, 'git clone -q git/a.git clone');
+    const stop = join(bench.directory, 'stop');
+    const pushing = gitScript(
+      join(bench.directory, 'clone'),
+      `for ((i = 0; ; i++)); do
+         [ ! -e ${stop} ] || exit 0
+         echo $i > file; git commit -qam $i; git push -q origin HEAD HEAD:refs/heads/b$i
+         [ $((i % 5)) != 4 ] || { git push -q origin :b$((i - 2)); git --git-dir=${root}/a.git gc -q --prune=now; }
+       done`,
+    );
+    try {
+      for (let n = 1; n <= 2; n++) {
+        const { archive, exitCode, stderr } = await backup({ GIT_FSCK: 'none' });
+        expect(exitCode, stderr).toBe(0);
+        const copy = await restored(archive);
+        expect(await repositoryState(copy, 'a.git')).toContain('refs/heads/main');
+        rmSync(copy, { recursive: true });
+      }
+    } finally {
+      writeFileSync(stop, '');
+      await pushing;
+    }
+  });
+
+  it('names what is damaged or elsewhere, runs nothing of it, and leaves out what belongs to a process', async () => {
+    const canary = join(bench.directory, 'canary');
+    for (const name of ['good.git', 'bad.git', 'hostile.git']) await makeRepository(root, name);
+    await gitScript(
+      root,
+      `f=$(find bad.git/objects/?? -type f | head -1); chmod u+w "$f"; echo damage > "$f"
+       cd hostile.git; printf '#!/bin/sh\\ntouch ${canary}\\n' | tee hooks/reference-transaction > hooks/post-index-change
+       chmod +x hooks/*
+       for key in core.fsmonitor core.pager core.sshCommand core.alternateRefsCommand core.editor; do
+         git config $key 'touch ${canary}'
+       done; git config alias.fsck '!touch ${canary}'; chown -R nobody .
+       cd ..; git clone -q --shared good.git ../fork.git --bare; mv ../fork.git .
+       mkdir ../outside; git clone -q --bare good.git ../outside/far.git; ln -s ../outside/far.git far.git
+       git clone -q --bare --shared ../outside/far.git borrows.git
+       git init -q ../outside/main; cd ../outside/main; git commit -q --allow-empty -m x
+       git worktree add -q ${root}/tree; cd ${root}
+       git -C good.git commit-graph write; git -C good.git multi-pack-index write
+       touch good.git/gc.pid good.git/refs/heads/x.lock good.git/objects/pack/tmp_pack_1 good.git/packed-refs.lock
+       echo kept > tree/yarn.lock`,
+    );
+    const { archive, exitCode, warnings } = await backup();
+    expect(exitCode).toBe(3);
+    expect(warnings.map(({ code }: { code: string }) => code).sort()).toEqual([
+      'git-damaged',
+      'git-elsewhere',
+    ]);
+    const text = JSON.stringify(warnings);
+    expect(text).toContain(`${root}/bad.git is damaged; its copy is as it is: error: `);
+    expect(text).toContain(
+      `${root}/tree belongs to the repository ${bench.directory}/outside/main/.git/worktrees/tree`,
+    );
+    expect(existsSync(canary)).toBe(false);
+
+    const list = 'for m in $(tar tf "$1" | grep "tar.zst$"); do tar xOf "$1" "$m" | zstd -dc | tar t; done';
+    const files = (await execa('bash', ['-c', list, 'bash', archive])).stdout;
+    expect(files).toMatch(/^\.\/far\.git$|^far\.git$/m);
+    expect(files).toMatch(/^tree\/yarn\.lock$/m);
+    expect(files).not.toMatch(
+      /gc\.pid|refs\/heads\/x\.lock|tmp_pack|packed-refs\.lock|commit-graph|multi-pack/,
+    );
+    const copy = await restored(archive, 3); // without the link: into a directory of its own it would lead out
+    const state = await repositoryState(copy, 'good.git', 'hostile.git');
+    expect(state).toBe(await repositoryState(root, 'good.git', 'hostile.git'));
+    // the repository that only a link leads to
+    const far = `${bench.directory}/outside/far.git`
+      .slice(1)
+      .replaceAll(/[^\w-]/g, '_')
+      .slice(0, 60);
+    expect(await repositoryState(join(copy, '..', far), '.')).toContain('refs/heads/main');
+  });
+});
