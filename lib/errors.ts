@@ -37,8 +37,13 @@ export const ERROR_CATALOGUE = {
     exit: 'failed',
     meaning: "The application's own configuration is missing, unreadable or can't be read literally.",
   },
+  'application-request': {
+    exit: 'failed',
+    meaning: 'The application did not answer a request over HTTP, or refused it.',
+  },
   'program-missing': { exit: 'failed', meaning: 'A program that the run needs is not installed.' },
   'program-failed': { exit: 'failed', meaning: 'A program that garner runs exited with an error.' },
+  container: { exit: 'failed', meaning: 'A container is missing, stopped or has no shell.' },
   timeout: { exit: 'failed', meaning: 'A time limit passed; what was running has been ended.' },
   interrupted: { exit: 'failed', meaning: 'A signal ended the run (exit code 128 + its number).' },
   locked: { exit: 'locked', meaning: 'Another run holds the lock.' },
@@ -55,6 +60,7 @@ export const ERROR_CATALOGUE = {
     exit: 'failed',
     meaning: 'With GARNER_STRICT: a restore would need what the archive leaves out on purpose.',
   },
+  'hook-failed': { exit: 'failed', meaning: 'A hook failed whose `on_failure` is `break`.' },
   'undo-mark': {
     exit: 'failed',
     meaning: 'The mark of what a run must undo is damaged, foreign or could not be written.',

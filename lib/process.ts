@@ -18,11 +18,15 @@ const KEPT_STDERR_CHARS = 16_384;
 export interface Command {
   file: string;
   args: readonly string[];
-  /** Added to the environment; never for secrets, `ps e` shows it. */
-  env?: Record<string, string>;
+  /** Added to the environment, or taken from it; never for secrets, `ps e` shows it. */
+  env?: Record<string, string | undefined>;
   cwd?: string;
   /** Open file descriptors that the program finds as 3, 4, … */
   fds?: readonly number[];
+  /** Written to its stdin before anything else; a pipe's worth, 64 KB, and no more. */
+  preface?: string;
+  /** What it has started may live on, with its output open. */
+  leavesRunning?: boolean;
   /** Gets each line of stderr as it comes; then stderr isn't kept. */
   onStderrLine?: (line: string) => void;
   /** What stderr is read as, where it is not UTF-8; `latin1`: byte for byte. */
@@ -53,7 +57,7 @@ export interface Pipeline {
 }
 
 /** @returns the environment for programs: the caller's without garner's settings, messages in English */
-export function programEnvironment(extra: Record<string, string> = {}): NodeJS.ProcessEnv {
+export function programEnvironment(extra: Record<string, string | undefined> = {}): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = {};
   for (const [name, value] of Object.entries(process.env)) {
     if (!name.startsWith('GARNER_') && !name.startsWith('NOTIFY_')) env[name] = value;
@@ -111,11 +115,13 @@ export function endGroup(child: ChildProcess, graceMs = GRACE_MS): void {
 /**
  * Waits for the program's end and its output; output that a grandchild holds open is given up after the grace time.
  * @param output where its stdout is read, if that is not the child's own stream
+ * @param leavesRunning whether such a grandchild may live on
  */
 export function exitOf(
   child: ChildProcess,
   graceMs = GRACE_MS,
   output: Readable | null = child.stdout,
+  leavesRunning = false,
 ): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
   return new Promise((resolve, reject) => {
     child.once('error', reject);
@@ -130,7 +136,7 @@ export function exitOf(
           timer = setTimeout(giveUp, graceMs);
           return;
         }
-        signalGroup(child, 'SIGKILL'); // what keeps the output open, unless it has left the group
+        if (!leavesRunning) signalGroup(child, 'SIGKILL'); // what keeps the output open, unless it has left the group
         output?.destroy();
         child.stderr?.destroy();
         resolve({ code, signal });
@@ -222,13 +228,17 @@ export function startPipeline(
   let next: ChildProcess | undefined;
   for (const [index, command] of [...commands.entries()].reverse()) {
     const stdout = next?.stdin ?? pipe?.writeFd ?? 'pipe';
-    const child = start(command, [index === 0 ? stdin : 'pipe', stdout, 'pipe'], () => {
+    const given = index === 0 ? stdin : 'pipe';
+    const child = start(command, [command.preface === undefined ? given : 'pipe', stdout, 'pipe'], () => {
       pipe?.closeWriteEnd();
       pipe?.reader.destroy();
       for (const started of children) endGroup(started);
     });
     next?.stdin?.destroy(); // our copy: else the reader never sees the end
     child.stdin?.on('error', () => {}); // EPIPE: the exit code tells
+    // in the pipe at once, so ahead of all that another program writes there
+    if (command.preface !== undefined) child.stdin?.write(command.preface);
+    if (command.preface !== undefined && given === 'ignore') child.stdin?.end();
     children.unshift(child);
     next = child;
   }
@@ -244,7 +254,8 @@ export function startPipeline(
       const command = commands[index] as Command;
       const stderr = collectStderr(child, command);
       try {
-        const exit = await exitOf(child, GRACE_MS, index === children.length - 1 ? stdout : child.stdout);
+        const output = index === children.length - 1 ? stdout : child.stdout;
+        const exit = await exitOf(child, GRACE_MS, output, command.leavesRunning);
         return { command, ...exit, stderr: stderr() };
       } catch (error) {
         end();

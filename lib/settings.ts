@@ -83,6 +83,12 @@ const hostName = (value: string): string => {
   return host;
 };
 
+const containerName = (value: string): string => {
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(value))
+    throw "a container's name has letters, digits, dots, dashes and underscores only";
+  return value;
+};
+
 /** How long a name server may be asked for the host's name. */
 const LOOKUP_LIMIT_MS = 5000;
 
@@ -132,6 +138,11 @@ export const CORE_SETTINGS = {
     parse: count,
     describe: 'how many files may be named by no row before a backup ends with a warning; unset: any number',
   },
+  GARNER_HOOKS_FILE: {
+    parse: path,
+    describe:
+      'commands around a backup; unset: `agent-<application>[.<instance>].hooks.yaml`, where there is one',
+  },
   GARNER_STRICT: {
     parse: boolean,
     default: 'false',
@@ -142,6 +153,19 @@ export const CORE_SETTINGS = {
     parse: text,
     secret: true,
     describe: "overrides the database that the application's configuration names",
+  },
+  GARNER_CONTAINER: {
+    parse: containerName,
+    describe:
+      'the container of the database server: its clients are run there, by docker exec or podman exec',
+  },
+  GARNER_CONTAINER_ENGINE: {
+    parse: oneOf('docker', 'podman'),
+    describe: 'what the container belongs to; unset: whichever of the two this host has',
+  },
+  GARNER_CONTAINER_SERVER: {
+    parse: text,
+    describe: 'where the server is, as seen in the container: host, host:port or the path of a socket',
   },
   GARNER_RESTORE_DATABASE_URL: { parse: text, secret: true, describe: 'the database that a restore goes to' },
   BACKUP_HOME_DIR: { parse: path, describe: 'the name that older scripts use for GARNER_WORK_DIR' },

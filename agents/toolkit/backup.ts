@@ -1,15 +1,17 @@
-// One backup: the lock, what an earlier run has left, the archive, and whatever happens: what was done to the application
-// for it is undone.
+// One backup: the lock, what an earlier run has left to undo, hooks, the archive, and whatever happens: what was done to the
+// application for it is undone.
 import { readdirSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Warning } from '../../archive/manifest.ts';
 import { ARCHIVE_SUFFIX, groupName, ORPHAN_MS, parseName } from '../../archive/name.ts';
 import type { PublishedArchive } from '../../archive/write.ts';
 import { sweepParts } from '../../lib/durable.ts';
+import { causeText } from '../../lib/errors.ts';
 import { acquireLock } from '../../lib/lock.ts';
 import { info, warn } from '../../lib/log.ts';
 import { openWorkDir } from '../../lib/work-dir.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
+import { type HookFacts, readHooks } from './hooks.ts';
 import { type BackupRun, makeArchive } from './make-archive.ts';
 import { undoSteps } from './quiet.ts';
 import { openUndoMark } from './undo-mark.ts';
@@ -47,14 +49,31 @@ export async function backUp(
     for (const warning of await undoSteps(agent, context, mark, steps)) warnAbout(warning);
   };
   const run: BackupRun = { agent, context, identity, mark, warnings, warnAbout, release };
+  const hooks = readHooks(agent, context, mark, warnAbout);
+  const facts = (archive: PublishedArchive | undefined): HookFacts => ({
+    GARNER_RESULT: archive === undefined ? 'failed' : warnings.length > 0 ? 'warnings' : 'ok',
+    GARNER_ARCHIVE: archive?.path,
+  });
+  let archive: PublishedArchive | undefined;
   try {
-    const workDir = await openWorkDir(settings.GARNER_WORK_DIR, settings.GARNER_GROUP, signal);
-    sweep(workDir.path, group);
-    const archive = await makeArchive(run, workDir);
-    return { archive, warnings };
-  } finally {
-    await release();
+    try {
+      await hooks.run('before');
+      const workDir = await openWorkDir(settings.GARNER_WORK_DIR, settings.GARNER_GROUP, signal);
+      sweep(workDir.path, group);
+      archive = await makeArchive(run, workDir);
+    } finally {
+      await release();
+    }
+    await hooks.run('after', facts(archive));
+  } catch (error) {
+    // what failed first is what to tell
+    await hooks
+      .run('always', { ...facts(archive), GARNER_RESULT: 'failed' })
+      .catch((e) => warn(causeText(e)));
+    throw error;
   }
+  await hooks.run('always', facts(archive));
+  return { archive, warnings };
 }
 
 /** Removes what ended runs of this application have left; the lock says that none is alive. */

@@ -8,13 +8,13 @@ import type { DatabaseSource, DumpContext } from '../../databases/toolkit/engine
 import { parseClientOptions } from '../../databases/toolkit/mysql-options.ts';
 import { garnerVersion } from '../../lib/command-line.ts';
 import { partPath } from '../../lib/durable.ts';
-import { cannot, causeText } from '../../lib/errors.ts';
+import { causeText } from '../../lib/errors.ts';
 import { info, warn } from '../../lib/log.ts';
 import { startProgress } from '../../lib/progress.ts';
 import { formatDuration, formatSize, plural } from '../../lib/text.ts';
 import type { WorkDir } from '../../lib/work-dir.ts';
 import { startCrossCheck } from './cross-check.ts';
-import type { AgentContext, AgentDefinition, CrossCheck, Withheld } from './define-agent.ts';
+import type { AgentContext, AgentDefinition, CrossCheck } from './define-agent.ts';
 import { beginQuiet } from './quiet.ts';
 import { storeRoles } from './roles.ts';
 import { databasesOf } from './sources.ts';
@@ -23,6 +23,7 @@ import { type StoreContext, storeTree } from './store-tree.ts';
 import type { UndoMark } from './undo-mark.ts';
 import { readVersion } from './versions.ts';
 import { checkRoot } from './walk.ts';
+import { gateOfCompleteness } from './withheld.ts';
 
 export interface BackupRun {
   agent: AgentDefinition;
@@ -57,7 +58,7 @@ export async function makeArchive(run: BackupRun, workDir: WorkDir): Promise<Pub
 
   const tool: Manifest['tool'] = { name: 'garner', version: garnerVersion() };
   const build = agent.build?.(context);
-  const withheld = listWithheld(agent, context, warnAbout);
+  const withheld = gateOfCompleteness(agent, context, warnAbout);
   using writer = await startArchive(workDir, identity, version, tool, settings.GARNER_CHECKSUMS);
   const progress = startProgress(groupName(identity.application, identity.instance));
   const storing: StoreContext & Pick<DumpContext, 'clientOptions'> = {
@@ -131,34 +132,6 @@ async function probeVersion(
     warnAbout({ code: 'version-unknown', message });
     return 'unknown';
   }
-}
-
-/**
- * What the archive will lack: no warning, it would come every night.
- * @throws withheld where there is something, with GARNER_STRICT
- */
-function listWithheld(
-  agent: AgentDefinition,
-  context: AgentContext,
-  warnAbout: (warning: Warning) => void,
-): Withheld[] {
-  let withheld: Withheld[];
-  try {
-    withheld = agent.withheld?.(context) ?? [];
-  } catch (error) {
-    if (context.settings.GARNER_STRICT) throw error;
-    warnAbout({
-      code: 'withheld-unknown',
-      message: `what is left out on purpose is unknown: ${causeText(error)}`,
-    });
-    return [];
-  }
-  for (const { what, remedy } of withheld) info(`left out on purpose: ${what} (${remedy})`);
-  if (!context.settings.GARNER_STRICT || withheld.length === 0) return withheld;
-  const names = withheld.map(({ what }) => what).join(', ');
-  throw cannot('withheld', 'back up', agent.title, `a restore needs what is left out on purpose: ${names}`, {
-    hint: withheld.map(({ what, remedy }) => `${what}: ${remedy}`).join('; '),
-  });
 }
 
 /** A look that can't be taken is no reason to have no backup. */

@@ -5,6 +5,7 @@ import { causeText } from '../../lib/errors.ts';
 import { info } from '../../lib/log.ts';
 import { formatDuration } from '../../lib/text.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
+import { hookEnvironment, runCommand } from './hooks.ts';
 import type { UndoMark, UndoStep } from './undo-mark.ts';
 
 /** How long the undoing of one step may take; systemd's own patience after SIGTERM is 90 s. */
@@ -43,17 +44,28 @@ export async function undoSteps(
   const warnings: Warning[] = [];
   for (const step of steps.toReversed()) {
     try {
-      await undoStep(agent, context, step);
+      await undoStep(agent, context, mark, step);
       mark.remove(step);
     } catch (error) {
-      const message = `${agent.title} was quieted, and that can't be undone: ${causeText(error)}; the next start tries again (${mark.file})`;
+      const what =
+        step.kind === 'hook' ? `hook ${step.name} failed` : `${agent.title} can't be set to work again`;
+      const message = `${what}: ${causeText(error)}; the next start tries again, see ${mark.file}`;
       warnings.push({ code: 'undo-failed', message });
     }
   }
   return warnings;
 }
 
-async function undoStep(agent: AgentDefinition, context: AgentContext, step: UndoStep): Promise<void> {
+async function undoStep(
+  agent: AgentDefinition,
+  context: AgentContext,
+  mark: UndoMark,
+  step: UndoStep,
+): Promise<void> {
+  if (step.kind === 'hook') {
+    const environment = hookEnvironment(agent, mark.owner);
+    return runCommand(step.name, step.run, step.timeoutMs, environment);
+  }
   if (agent.quiet === undefined) throw new Error('this version of the agent quiets nothing');
   // the run's own signal may have been aborted: that is when undoing matters most
   const fresh = new AbortController();

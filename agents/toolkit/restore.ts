@@ -18,8 +18,9 @@ import { info, warn } from '../../lib/log.ts';
 import { startProgress } from '../../lib/progress.ts';
 import { formatDuration, formatSize, plural, shellWord } from '../../lib/text.ts';
 import { openWorkDir } from '../../lib/work-dir.ts';
-import type { AgentContext, AgentDefinition } from './define-agent.ts';
+import type { AgentContext, AgentDefinition, Withheld } from './define-agent.ts';
 import { hostView } from './host-view.ts';
+import { undoSteps } from './quiet.ts';
 import {
   checkVersion,
   type DatabaseTarget,
@@ -42,10 +43,16 @@ import {
   stageTree,
   sweepStaged,
 } from './stage-tree.ts';
+import { openUndoMark } from './undo-mark.ts';
 
 export interface RestoreResult {
-  /** Whether nothing was left out (links outward, devices), and the archive had its checksum file. */
+  /**
+   * Whether nothing was left out (links outward, devices), the archive had its checksum file, and nothing is left that a
+   * backup did to the application.
+   */
   complete: boolean;
+  /** What the archive lacks on purpose. */
+  withheld: Withheld[];
   nextSteps: string[];
 }
 
@@ -75,8 +82,10 @@ export async function restore(
   // into a directory of its own a restore disturbs nobody, and writes nothing elsewhere
   using _lock =
     options.to === undefined ? acquireLock(settings.GARNER_RUN_DIR, lockName(agent, instance)) : undefined;
+  const undone = options.to !== undefined || options.dryRun || (await undoLeft(agent, instance, context));
   using archive = openArchive(file);
   const { manifest } = archive;
+  const { withheld = [] } = manifest;
   if (manifest.application !== agent.application) {
     throw cannot('usage', 'restore', file, `it is an archive of ${manifest.application}`, {
       hint: `agent-${manifest.application} restore ${shellWord(file)}`,
@@ -133,13 +142,13 @@ export async function restore(
       const inArchive = error instanceof GarnerError && error.code === 'application-configuration';
       if (!options.dryRun || treePlans.length === 0 || !inArchive) throw error;
       info("would restore the databases to where the archive's own configuration says");
-      return { complete: hasChecksum, nextSteps: [] };
+      return { complete: hasChecksum, withheld, nextSteps: [] };
     }
     await refuseOccupiedDatabases(databases, options, signal);
     if (options.dryRun) {
       for (const { engine, goesTo } of databases)
         info(`would restore a database to ${describeTarget(engine, goesTo)}`);
-      return { complete: hasChecksum, nextSteps: [] };
+      return { complete: hasChecksum, withheld, nextSteps: [] };
     }
 
     // to the millisecond: what two restores put aside must not meet
@@ -169,7 +178,8 @@ export async function restore(
     info(`restored in ${formatDuration(Date.now() - started)}`);
     const inPlace = options.to === undefined;
     return {
-      complete: hasChecksum && leftOut.length === 0,
+      complete: hasChecksum && undone && leftOut.length === 0,
+      withheld,
       nextSteps: inPlace ? (agent.nextSteps?.(restored) ?? []) : [],
     };
   } catch (error) {
@@ -179,6 +189,19 @@ export async function restore(
     progress.done();
     for (const staged of stagedTrees) removeStaged(staged);
   }
+}
+
+/** @returns whether all is undone that an earlier backup, cut off, did to the application */
+async function undoLeft(
+  agent: AgentDefinition,
+  instance: string | undefined,
+  context: AgentContext,
+): Promise<boolean> {
+  const { GARNER_STATE_DIR: stateDir, GARNER_HOST: host } = context.settings;
+  const mark = openUndoMark(stateDir, { application: agent.application, instance, host });
+  const warnings = await undoSteps(agent, context, mark, mark.steps);
+  for (const { message } of warnings) warn(message);
+  return warnings.length === 0;
 }
 
 /** @returns whether there is a checksum file that it was compared with */
@@ -242,6 +265,7 @@ async function restoreDatabase(
       const { path } = await openWorkDir(settings.GARNER_WORK_DIR, settings.GARNER_GROUP, signal);
       return scratchDump(archive, member, { directory: path, prefix: `${groupOfFile}-restore` }, decoding);
     },
+    tables: Object.keys(member.database?.tables ?? {}),
     aside: occupied === undefined ? undefined : aside,
     roles: archivedRoles(archive, member, decoding),
     jobs,

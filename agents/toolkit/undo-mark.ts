@@ -6,9 +6,14 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { groupName } from '../../archive/name.ts';
 import { makeDirectory, syncDirectory, writeFileDurably } from '../../lib/durable.ts';
-import { cannot, type GarnerError } from '../../lib/errors.ts';
+import { cannot, GarnerError } from '../../lib/errors.ts';
+import { checkTrusted } from '../../lib/trusted-file.ts';
 
-const stepSchema = z.strictObject({ kind: z.literal('quiet'), token: z.unknown() });
+const stepSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('quiet'), token: z.unknown() }),
+  /** A command, with what messages call it. */
+  z.strictObject({ kind: z.literal('hook'), name: z.string(), run: z.string(), timeoutMs: z.number() }),
+]);
 
 const markSchema = z.strictObject({
   format: z.literal(1),
@@ -24,6 +29,7 @@ const markSchema = z.strictObject({
 export type UndoStep = z.infer<typeof stepSchema>;
 
 export interface UndoMark {
+  readonly owner: UndoOwner;
   readonly file: string;
   /** What is to be undone, in the order in which it was done; at first what an earlier run has left. */
   readonly steps: readonly UndoStep[];
@@ -44,7 +50,8 @@ export interface UndoOwner {
 
 /**
  * Opens an agent's mark; the caller holds its lock.
- * @throws undo-mark where there is a damaged one or another agent's, naming the remedy
+ * @throws undo-mark where there is a damaged one or another agent's, configuration-permissions where somebody else could
+ *   have written it; both name the remedy
  */
 export function openUndoMark(
   stateDir: string,
@@ -63,9 +70,12 @@ export function openUndoMark(
   const read = (): z.infer<typeof markSchema> | undefined => {
     let text: string;
     try {
+      checkTrusted(file); // commands in it are run
       text = readFileSync(file, 'utf8');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      // where nothing may be read, nothing of ours was written
+      if (['ENOENT', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+      if (error instanceof GarnerError) throw error;
       throw refuse(error);
     }
     try {
@@ -87,6 +97,13 @@ export function openUndoMark(
     makeDirectory(dirname(file));
     writeFileDurably(file, `${JSON.stringify({ format: 1, token, ...owner, steps })}\n`, { replace: true });
     onDisk = token;
+    try {
+      checkTrusted(file);
+    } catch (error) {
+      // rather now, when nothing is done yet, than when it is needed
+      rmSync(file);
+      throw error;
+    }
   };
 
   const left = read();
@@ -99,6 +116,7 @@ export function openUndoMark(
     steps.push(...left.steps);
   }
   return {
+    owner: { application, instance, host },
     file,
     steps,
     add(step) {
