@@ -65,7 +65,7 @@ export function evaluate(node: Node, scope: PhpScope): PhpValue {
       return part(node.expression);
     case 'encapsed':
       // of a heredoc the parser reads `\"` and indented ends otherwise than PHP
-      if (node.type === 'heredoc' && /\\"|\n[ \t]+\w+$/.test(String(node.raw))) return NOT_LITERAL;
+      if (node.type === 'heredoc' && /\\"|\n[ \t]+\w+\s*$/.test(String(node.raw))) return NOT_LITERAL;
       return (node.value as Node[]).map(part).reduce(join, '');
     case 'bin':
       return node.type === '.' ? join(part(node.left), part(node.right)) : NOT_LITERAL;
