@@ -46,7 +46,7 @@ function homeOf({ settings, view }: Context): string {
     settings.JIRA_INSTALL_DIR,
     'atlassian-jira/WEB-INF/classes/jira-application.properties',
   );
-  return settings.JIRA_HOME ?? propertyOf(view, pointer, 'jira.home') ?? DEFAULT_HOME;
+  return view.resolve(settings.JIRA_HOME ?? propertyOf(view, pointer, 'jira.home') ?? DEFAULT_HOME);
 }
 
 const readConfiguration = (context: Context): JiraConfiguration =>
@@ -61,7 +61,8 @@ interface Places {
 
 function placesOf(context: Context): Places {
   const home = homeOf(context);
-  const shared = propertyOf(context.view, join(home, 'cluster.properties'), 'jira.shared.home');
+  const named = propertyOf(context.view, join(home, 'cluster.properties'), 'jira.shared.home');
+  const shared = named && context.view.resolve(named);
   const attachments = context.settings.JIRA_ATTACHMENTS_DIR ?? join(shared ?? home, 'data/attachments');
   return { home, shared, attachments };
 }
@@ -117,8 +118,9 @@ export default defineAgent({
 
   withheld(context) {
     const { credentials } = readConfiguration(context);
-    const roots = treesOf(context).map(({ root }) => root);
-    const secrets = credentials === undefined ? [] : withheldSecrets(credentials, context.view, roots);
+    const { home, shared = home } = placesOf(context);
+    const places = [...treesOf(context).map(({ root }) => root), shared];
+    const secrets = credentials === undefined ? [] : withheldSecrets(credentials, context.view, places);
     const stores = readFileStores(context.view, join(homeOf(context), 'filestore-config.xml'));
     const remote = [...stores].map(([target, bucket]) => ({
       what: `${target}, which Jira keeps in the bucket ${bucket}`,

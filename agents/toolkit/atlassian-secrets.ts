@@ -20,7 +20,7 @@ function keyFiles(password: string): string[] | undefined {
 }
 
 /**
- * @param roots the directories that are in the archive
+ * @param roots the directories that are in the archive, and homes that are below one
  * @returns what a restore on another host lacks to read the password
  */
 export function withheldSecrets(

@@ -90,10 +90,12 @@ it.each([
 it('has nothing to name where the store of {ATL_SECURED} is in the archive, in the shared home too', () => {
   configure(databaseConfiguration({ ...mysql, password: '{ATL_SECURED}' }));
   const shared = join(directory, 'shared');
-  mkdirSync(join(shared, 'keys'), { recursive: true });
   expect(agent.withheld?.(context())).toHaveLength(1);
-  write(join(home, 'cluster.properties'), `jira.shared.home = ${shared}\n`);
-  expect(agent.withheld?.(context())).toEqual([]);
+  for (const place of [shared, join(home, 'shared')]) {
+    mkdirSync(join(place, 'keys'), { recursive: true });
+    write(join(home, 'cluster.properties'), `jira.shared.home = ${place}\n`);
+    expect(agent.withheld?.(context())).toEqual([]);
+  }
 });
 
 it("finds a data source in Tomcat's server.xml", () => {
@@ -156,6 +158,13 @@ it('takes what is a link to elsewhere as a tree of its own, with the cross-check
     { name: 'attachments', root: attachments },
   ]);
   expect(checkOf('mysql')?.pathsOf(['1', 'KEY', '1', 'x'])).toContain(file);
+});
+
+it('follows a link to the home', () => {
+  const link = join(directory, 'link');
+  symlinkSync(home, link);
+  expect(trees({ JIRA_HOME: link })).toMatchObject([{ name: 'home', root: home }]);
+  expect(trees({ JIRA_HOME: link })).toHaveLength(1);
 });
 
 it('goes by JIRA_ATTACHMENTS_DIR, and does not pass over a disk that is not there', () => {
