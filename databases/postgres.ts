@@ -2,8 +2,9 @@
 // pg_dump's exit and by pg_restore, which reads the same bytes to their end and names each table's rows.
 import type { Writable } from 'node:stream';
 import { cannot, type GarnerError } from '../lib/errors.ts';
-import { type Command, describeExit, type Ended, feed, startPipeline } from '../lib/process.ts';
+import { describeExit, type Ended, feed, startPipeline } from '../lib/process.ts';
 import { escapeControls, plural } from '../lib/text.ts';
+import { clientCommand } from './toolkit/container.ts';
 import type { DumpFacts, Engine, SnapshotQuery } from './toolkit/engine.ts';
 import { startChecker } from './toolkit/postgres-checker.ts';
 import {
@@ -189,12 +190,12 @@ const engine: Engine<PostgresConnection> = {
         await checkClient(client, connection, major, 'database-dump', access.env, signal);
       const roles = await session.ask<string[]>(NAMED_ROLES);
 
-      const client: Command = {
+      const client = clientCommand({
         file: findClient('pg_dump'),
         args: ['--format=custom', '--compress=0', `--snapshot=${snapshot}`, ...access.args],
         env: access.env,
         fds: access.fds,
-      };
+      });
       const dumping = startPipeline([client], { signal });
       const checker = startChecker(signal);
       const storing = encode([], 'pipe');

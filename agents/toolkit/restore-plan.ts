@@ -8,7 +8,7 @@ import { loadEngine } from '../../databases/toolkit/engines.ts';
 import { cannot, causeText, type GarnerError } from '../../lib/errors.ts';
 import { info, warn } from '../../lib/log.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
-import { databasesOf, sourceFromUrl } from './sources.ts';
+import { databasesOf, placeClients, sourceFromUrl } from './sources.ts';
 import { occupiedPaths, type TreeTarget } from './stage-tree.ts';
 import { compareVersions, readVersion } from './versions.ts';
 
@@ -155,6 +155,7 @@ export async function planDatabases(
       { hint: 'restore with --to DIR: the first goes to the URL, the others become files to load by hand' },
     );
   }
+  if (url !== undefined) await placeClients(context);
   // the URL is for the application's main database: the first
   const main = url === undefined ? undefined : await sourceFromUrl(url, 'GARNER_RESTORE_DATABASE_URL');
   const others =

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createFile, partPath, writeFully } from '../../lib/durable.ts';
 import { cannot, type GarnerError } from '../../lib/errors.ts';
-import { type Command, capture, describeExit, type Ended, findProgram } from '../../lib/process.ts';
+import { type Command, capture, describeExit, type Ended } from '../../lib/process.ts';
 import { registerSecret } from '../../lib/redact.ts';
 import { escapeControls } from '../../lib/text.ts';
+import { clientCommand, containerSuffix, findClientProgram, serverAddress } from './container.ts';
 
 /** What isn't set comes from the client's own option files (`~/.my.cnf`). */
 export interface MysqlConnection {
@@ -30,8 +31,9 @@ function quoteOption(value: string): string {
  * Opens an option file with the credentials. It has no name, so nothing of it is left however the run ends; programs
  * get it as file descriptor 3.
  */
-function openOptionFile({ host, port, socket, user, password }: MysqlConnection): number {
+function openOptionFile({ user, password, ...address }: MysqlConnection): number {
   registerSecret(password);
+  const { host, port, socket } = serverAddress(address);
   const options = { host, port: port?.toString(), socket, user, password };
   const lines = Object.entries(options).map(([name, value]) =>
     value === undefined ? '' : `${name}=${quoteOption(value)}\n`,
@@ -66,14 +68,16 @@ export function openAccess(connection: MysqlConnection): ClientAccess {
   };
 }
 
-export const findClient = (): string => findProgram(['mariadb', 'mysql'], 'mariadb-client');
-export const findDumpClient = (): string => findProgram(['mariadb-dump', 'mysqldump'], 'mariadb-client');
+export const findClient = (): string => findClientProgram(['mariadb', 'mysql'], 'mariadb-client');
+export const findDumpClient = (): string =>
+  findClientProgram(['mariadb-dump', 'mysqldump'], 'mariadb-client');
 
-/** @returns `user@host/database`, as far as it is set */
-export function describeConnection({ host, port, socket, user, database }: MysqlConnection): string {
+/** @returns `user@host/database`, as far as it is set, and the container if it is reached through one */
+export function describeConnection({ user, database, ...address }: MysqlConnection): string {
+  const { host, port, socket } = serverAddress(address);
   const where =
     socket ?? (host === undefined ? 'localhost' : `${host}${port === undefined ? '' : `:${port}`}`);
-  return `${user === undefined ? '' : `${user}@`}${where}/${database}`;
+  return `${user === undefined ? '' : `${user}@`}${where}/${database}${containerSuffix()}`;
 }
 
 /** Errors of the client that mean "not reached or not let in" rather than "this statement failed". */
@@ -115,7 +119,7 @@ export function sqlClient(
   access: ClientAccess,
   options: readonly string[] = [],
 ): Command {
-  return {
+  return clientCommand({
     file: findClient(),
     args: [
       ...[...access.args, '--batch', '--skip-column-names', '--default-character-set=utf8mb4'],
@@ -124,7 +128,7 @@ export function sqlClient(
     ],
     env: access.env,
     fds: access.fds,
-  };
+  });
 }
 
 /**

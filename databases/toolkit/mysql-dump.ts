@@ -4,6 +4,7 @@ import type { Writable } from 'node:stream';
 import { cannot, type GarnerError } from '../../lib/errors.ts';
 import { type Command, captureOk, describeExit, type Ended, feed, startPipeline } from '../../lib/process.ts';
 import { formatSize, plural } from '../../lib/text.ts';
+import { clientCommand } from './container.ts';
 import type { DumpContext, DumpFacts } from './engine.ts';
 import {
   type ClientAccess,
@@ -55,7 +56,7 @@ function dumpCommand(
     client.knows(option.split('=')[0] as string),
   );
   const snapshot = more.some((option) => /^(-x$|--lock-all)/.test(option)) ? [] : ['--single-transaction'];
-  return {
+  return clientCommand({
     file: client.file,
     // what a whole dump needs comes last, and wins
     args: [
@@ -81,7 +82,7 @@ function dumpCommand(
     ],
     env: access.env,
     fds: access.fds,
-  };
+  });
 }
 
 /** System-versioned tables are dumped with their history, where the client can. */
@@ -234,7 +235,7 @@ async function refuseLimits(
     );
   }
   const defaults = await captureOk(
-    { file: client.file, args: ['--print-defaults'], env: access.env },
+    clientCommand({ file: client.file, args: ['--print-defaults'], env: access.env }),
     { signal },
   );
   const harmful = harmfulDefaults(defaults);

@@ -6,6 +6,7 @@ import { cannot, GarnerError } from '../../lib/errors.ts';
 import { info, warn } from '../../lib/log.ts';
 import { type Command, captureOk, describeExit, startPipeline } from '../../lib/process.ts';
 import { plural } from '../../lib/text.ts';
+import { clientCommand } from './container.ts';
 import type { Aside, Decode } from './engine.ts';
 import {
   describeConnection,
@@ -70,7 +71,7 @@ async function planFilter(
 ): Promise<Omit<DumpFilter, 'onDefiner'>> {
   const grants = await readGrants(connection, signal);
   const [[account = ''] = []] = await query(connection, 'SELECT CURRENT_USER()', signal);
-  const help = await captureOk({ file: findClient(), args: ['--help'] }, { signal });
+  const help = await captureOk(clientCommand({ file: findClient(), args: ['--help'] }), { signal });
   return {
     account,
     keepsDefiners: DEFINER_PRIVILEGES.some(grants.hasGlobal),
@@ -120,7 +121,7 @@ export async function restoreDatabase(
   if (old !== undefined) await emptyDatabase(connection, signal);
   using access = openAccess(connection);
   let said = '';
-  const client: Command = {
+  const client = clientCommand({
     file: findClient(),
     // binary mode: strings are taken as they are, and commands such as \! in a dump are not obeyed
     args: [
@@ -140,7 +141,7 @@ export async function restoreDatabase(
     onStderrLine: (line) => {
       if (said === '' || /^ERROR/.test(line)) said = line;
     },
-  };
+  });
   const definers = new Map<string, number>();
   const onDefiner = (definer: string): void => void definers.set(definer, (definers.get(definer) ?? 0) + 1);
   try {

@@ -2,6 +2,7 @@
 // server has. What a client can do is asked of its own --help, never guessed from its version.
 import { basename } from 'node:path';
 import { captureOk } from '../../lib/process.ts';
+import { clientCommand } from './container.ts';
 import type { DumpFacts } from './engine.ts';
 
 export interface Version {
@@ -34,8 +35,8 @@ export interface DumpClient extends Version {
 }
 
 export async function probeClient(file: string, signal: AbortSignal): Promise<DumpClient> {
-  const version = readVersion(await captureOk({ file, args: ['--version'] }, { signal }));
-  const help = await captureOk({ file, args: ['--help'] }, { signal });
+  const version = readVersion(await captureOk(clientCommand({ file, args: ['--version'] }), { signal }));
+  const help = await captureOk(clientCommand({ file, args: ['--help'] }), { signal });
   return { ...version, file, knows: (option) => new RegExp(`--${option}\\b`).test(help) };
 }
 

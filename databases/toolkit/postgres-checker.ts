@@ -1,7 +1,8 @@
 // Lets pg_restore read a dump as a restore would, to its end, into nothing: one that is cut off fails.
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
-import { type Command, type Ended, startPipeline } from '../../lib/process.ts';
+import { type Ended, startPipeline } from '../../lib/process.ts';
+import { clientCommand } from './container.ts';
 import { findClient } from './postgres-client.ts';
 
 export interface Checker {
@@ -14,7 +15,7 @@ export interface Checker {
 export function startChecker(signal: AbortSignal): Checker {
   const tables = new Set<string>();
   let error = '';
-  const command: Command = {
+  const command = clientCommand({
     file: findClient('pg_restore'),
     args: ['--verbose', '--file=/dev/null'],
     stderrEncoding: 'latin1', // names come as the dump has them
@@ -23,7 +24,7 @@ export function startChecker(signal: AbortSignal): Checker {
       if (table !== undefined) tables.add(table);
       else error ||= /^pg_restore: (?:error|fatal): (.*)$/.exec(line)?.[1] ?? '';
     },
-  };
+  });
   const { stdin, stdout, ended } = startPipeline([command], { stdin: 'pipe', signal });
   const input = stdin as Writable;
   stdout.resume();

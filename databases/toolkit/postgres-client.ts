@@ -6,16 +6,10 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { createFile, partPath, writeFully } from '../../lib/durable.ts';
 import { cannot, type ErrorCode, type GarnerError } from '../../lib/errors.ts';
-import {
-  type Command,
-  captureOk,
-  describeExit,
-  type Ended,
-  findProgram,
-  startPipeline,
-} from '../../lib/process.ts';
+import { captureOk, describeExit, type Ended, startPipeline } from '../../lib/process.ts';
 import { registerSecret } from '../../lib/redact.ts';
 import { escapeControls } from '../../lib/text.ts';
+import { clientCommand, containerSuffix, findClientProgram, serverAddress } from './container.ts';
 
 /** What isn't set comes from libpq: the local socket, the current user, `~/.pgpass`, PG… variables. */
 export interface PostgresConnection {
@@ -31,10 +25,17 @@ export interface PostgresConnection {
   sslrootcert?: string | undefined;
 }
 
-/** @returns `user@host/database`, as far as it is set */
-export function describeConnection({ host, port, user, database }: PostgresConnection): string {
+/** @returns `user@host/database`, as far as it is set, and the container if it is reached through one */
+export function describeConnection({ user, database, ...address }: PostgresConnection): string {
+  const { host, port } = addressOf(address);
   const where = `${host ?? 'localhost'}${port === undefined ? '' : `:${port}`}`;
-  return `${user === undefined ? '' : `${user}@`}${where}/${database}`;
+  return `${user === undefined ? '' : `${user}@`}${where}/${database}${containerSuffix()}`;
+}
+
+/** Where libpq finds the server: its host may be the path of a socket. */
+function addressOf(address: Pick<PostgresConnection, 'host' | 'port'>): typeof address {
+  const { host, port, socket } = serverAddress(address);
+  return { host: socket ?? host, port };
 }
 
 /** Opens a password file without a name, so that nothing of it is left however the run ends. */
@@ -71,7 +72,8 @@ export interface ClientAccess extends Disposable {
 }
 
 export function openAccess(connection: PostgresConnection, more: Record<string, string> = {}): ClientAccess {
-  const { host, port, user, password, database, sslmode, sslrootcert } = connection;
+  const { user, password, database, sslmode, sslrootcert } = connection;
+  const { host, port } = addressOf(connection);
   const fd = password === undefined ? undefined : openPasswordFile(connection, password);
   const parameters = {
     host,
@@ -103,7 +105,7 @@ export function openAccess(connection: PostgresConnection, more: Record<string, 
 
 type Client = 'psql' | 'pg_dump' | 'pg_dumpall' | 'pg_restore';
 
-export const findClient = (name: Client): string => findProgram([name], 'postgresql-client');
+export const findClient = (name: Client): string => findClientProgram([name], 'postgresql-client');
 
 /** @throws the code, where a client is older than the server: it would refuse, or leave out what it doesn't know */
 export async function checkClient(
@@ -114,7 +116,9 @@ export async function checkClient(
   env: Record<string, string>,
   signal: AbortSignal,
 ): Promise<void> {
-  const text = await captureOk({ file: findClient(name), args: ['--version'], env }, { signal });
+  const text = await captureOk(clientCommand({ file: findClient(name), args: ['--version'], env }), {
+    signal,
+  });
   const major = Number(/(\d+)/.exec(text)?.[1]);
   if (major >= serverMajor) return;
   throw cannot(
@@ -185,7 +189,7 @@ async function withPsql<T>(
   }) => Promise<T>,
 ): Promise<T> {
   using access = openAccess(connection, { client_encoding: 'UTF8' });
-  const command: Command = {
+  const command = clientCommand({
     file: findClient('psql'),
     args: [
       ...['--no-psqlrc', '--quiet', '--no-align', '--tuples-only', '--set=ON_ERROR_STOP=1'],
@@ -193,7 +197,7 @@ async function withPsql<T>(
     ],
     env: access.env,
     fds: access.fds,
-  };
+  });
   const over = new AbortController();
   const client = startPipeline([command], { stdin: 'pipe', signal: AbortSignal.any([signal, over.signal]) });
   async function failure(): Promise<GarnerError> {

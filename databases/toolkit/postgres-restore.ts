@@ -3,6 +3,7 @@
 import { cannot, GarnerError } from '../../lib/errors.ts';
 import { info } from '../../lib/log.ts';
 import { type Command, capture } from '../../lib/process.ts';
+import { clientCommand, containerSuffix } from './container.ts';
 import type { RestoreContext } from './engine.ts';
 import {
   ask,
@@ -22,6 +23,10 @@ export async function restoreDump(
   connection: PostgresConnection,
   { decode, decodeToFile, aside, roles, jobs, signal }: RestoreContext,
 ): Promise<string | undefined> {
+  if (jobs !== undefined && containerSuffix() !== '') {
+    const cause = `the clients run${containerSuffix()}, which has no file of this host`;
+    throw cannot('usage', 'restore with --jobs', `${jobs}`, cause, { hint: 'restore without --jobs' });
+  }
   const { isSuperuser, major } = await ask<{ isSuperuser: boolean; major: number }>(
     connection,
     `SELECT jsonb_build_object('isSuperuser', rolsuper, 'major', current_setting('server_version_num')::int / 10000)
@@ -78,7 +83,13 @@ function remedyOf(stderr: string): string {
 function clientOf(access: ClientAccess, args: string[], onStderrLine?: (line: string) => void): Command {
   const { env, fds } = access;
   const file = findClient('pg_restore');
-  return { file, args: [...access.args, ...args], env, fds, ...(onStderrLine && { onStderrLine }) };
+  return clientCommand({
+    file,
+    args: [...access.args, ...args],
+    env,
+    fds,
+    ...(onStderrLine && { onStderrLine }),
+  });
 }
 
 async function empty(connection: PostgresConnection, old: string, signal: AbortSignal): Promise<void> {

@@ -3,6 +3,7 @@
 import { cannot } from '../../lib/errors.ts';
 import { info, warn } from '../../lib/log.ts';
 import { capture } from '../../lib/process.ts';
+import { clientCommand } from './container.ts';
 import type { ArchivedRoles } from './engine.ts';
 import {
   ask,
@@ -30,7 +31,7 @@ export async function dumpRoles(connection: PostgresConnection, signal: AbortSig
   );
   using access = openAccess(connection);
   const ended = await capture(
-    {
+    clientCommand({
       file: findClient('pg_dumpall'),
       args: [
         ...['--globals-only', `--database=${connection.database}`, ...access.args],
@@ -38,7 +39,7 @@ export async function dumpRoles(connection: PostgresConnection, signal: AbortSig
       ],
       env: access.env,
       fds: access.fds,
-    },
+    }),
     { signal },
   );
   if (ended.code !== 0) throw clientError('database-dump', 'dump the roles of', connection, ended);

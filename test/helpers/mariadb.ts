@@ -37,8 +37,9 @@ export async function freePort(): Promise<number> {
 /**
  * Starts a server.
  * @param options more options of mariadbd, e.g. `--max-allowed-packet=16M`
+ * @param wrap a command that runs it: `['nsenter', …]`
  */
-export async function startMariadb(options: string[] = []): Promise<MariaDb> {
+export async function startMariadb(options: string[] = [], wrap: string[] = []): Promise<MariaDb> {
   const directory = mkdtempSync(join(tmpdir(), 'garner-mariadb-'));
   const datadir = join(directory, 'data');
   const socket = join(directory, 'socket');
@@ -52,7 +53,7 @@ export async function startMariadb(options: string[] = []): Promise<MariaDb> {
   const server = execa(
     'setpriv',
     [
-      ...['--pdeathsig', 'KILL', '/usr/sbin/mariadbd', ...common],
+      ...['--pdeathsig', 'KILL', ...wrap, '/usr/sbin/mariadbd', ...common],
       ...[`--port=${port}`, '--bind-address=127.0.0.1', `--socket=${socket}`],
       ...[`--pid-file=${join(directory, 'pid')}`, `--log-error=${log}`, '--skip-name-resolve'],
       `--tmpdir=${datadir}`,

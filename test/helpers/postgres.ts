@@ -34,8 +34,11 @@ async function unprivilegedUser(): Promise<{ uid: number; gid: number } | undefi
   return { uid: Number(uid?.stdout), gid: Number(gid?.stdout) };
 }
 
-/** @param options more options of the server, e.g. `-c max_connections=5` */
-export async function startPostgres(options: string[] = []): Promise<Postgres> {
+/**
+ * @param options more options of the server, e.g. `-c max_connections=5`
+ * @param wrap a command that runs it: `['nsenter', …]`; its port is then the usual one
+ */
+export async function startPostgres(options: string[] = [], wrap: string[] = []): Promise<Postgres> {
   const directory = mkdtempSync(join(tmpdir(), 'garner-postgres-'));
   const home = join(directory, 'server');
   mkdirSync(home);
@@ -46,14 +49,16 @@ export async function startPostgres(options: string[] = []): Promise<Postgres> {
   const asUser = user === undefined ? [] : [`--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups'];
   const bin = join(PROGRAMS, readdirSync(PROGRAMS).sort().at(-1) as string, 'bin');
   const data = join(home, 'data');
-  const port = await freePort();
-  const run = (program: string, args: string[], signals: string[] = []) =>
-    execa('setpriv', [...asUser, ...signals, join(bin, program), ...args], {
+  const port = wrap.length > 0 ? 5432 : await freePort();
+  const run = (program: string, args: string[], signals: string[] = []) => {
+    const [file = '', ...before] = [...wrap, 'setpriv'];
+    return execa(file, [...before, ...asUser, ...signals, join(bin, program), ...args], {
       cwd: home,
       reject: false,
       all: true,
       env: { LC_ALL: 'C.UTF-8' },
     });
+  };
   const made = await run('initdb', [
     ...['-D', data, '-U', 'root', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync'],
     ...['--auth-local=trust', '--auth-host=scram-sha-256'],
