@@ -150,6 +150,7 @@ export function agentContract(
         finishedAt,
         members,
         crossChecks = [],
+        withheld = [],
         warnings,
       } = manifest;
       expect(answer).toEqual({
@@ -166,6 +167,7 @@ export function agentContract(
         finishedAt,
         members,
         crossChecks,
+        withheld,
         warnings,
         error: null,
       });
