@@ -1,6 +1,6 @@
 // The application's own configuration, read as it is on this host. While an archive is restored, files that it brings
 // are seen in place of those that will be replaced.
-import { existsSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve as resolvePath } from 'node:path';
 import { cannot } from '../../lib/errors.ts';
 
@@ -17,6 +17,10 @@ export interface HostView {
   /** @throws application-configuration where the file is missing, unreadable or absurdly large */
   readText(path: string): string;
   exists(path: string): boolean;
+  /** @returns what a directory holds, sorted; nothing where there is none */
+  names(directory: string): string[];
+  /** @returns where a file or directory can be read now: for programs that read it themselves */
+  locate(path: string): string;
   /** @returns the path without links; as given, or where its link leads, where that doesn't exist */
   resolve(path: string): string;
 }
@@ -45,7 +49,12 @@ export function hostView(overlays: readonly Overlay[] = []): HostView {
   };
   return {
     resolve,
+    locate,
     exists: (path) => existsSync(locate(path)),
+    names(directory) {
+      const real = locate(directory);
+      return statSync(real, { throwIfNoEntry: false })?.isDirectory() ? readdirSync(real).sort() : [];
+    },
     readText(path) {
       const real = locate(path);
       try {
