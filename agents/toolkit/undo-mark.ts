@@ -33,7 +33,7 @@ export interface UndoMark {
   readonly file: string;
   /** What is to be undone, in the order in which it was done; at first what an earlier run has left. */
   readonly steps: readonly UndoStep[];
-  /** Writes a step down. */
+  /** Writes a step down, before it is taken. */
   add(step: UndoStep): void;
   /** Writes another in its place. */
   replace(step: UndoStep, next: UndoStep): void;
@@ -70,8 +70,8 @@ export function openUndoMark(
   const read = (): z.infer<typeof markSchema> | undefined => {
     let text: string;
     try {
-      checkTrusted(file); // commands in it are run
       text = readFileSync(file, 'utf8');
+      checkTrusted(file); // commands in it are run
     } catch (error) {
       // where nothing may be read, nothing of ours was written
       if (['ENOENT', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
@@ -85,13 +85,18 @@ export function openUndoMark(
     }
   };
 
+  const erase = (): void => {
+    if (onDisk === undefined) return;
+    rmSync(file, { force: true });
+    syncDirectory(dirname(file));
+    onDisk = undefined;
+  };
+
   const write = (): void => {
     // somebody with another directory of locks may be at work: its mark is not ours to replace
     if (read()?.token !== onDisk) throw refuse('another run has written it meanwhile');
     if (steps.length === 0) {
-      rmSync(file, { force: true });
-      syncDirectory(dirname(file));
-      onDisk = undefined;
+      erase();
       return;
     }
     makeDirectory(dirname(file));
@@ -100,8 +105,7 @@ export function openUndoMark(
     try {
       checkTrusted(file);
     } catch (error) {
-      // rather now, when nothing is done yet, than when it is needed
-      rmSync(file);
+      erase(); // rather now, when nothing is done yet, than when it is needed
       throw error;
     }
   };
@@ -121,7 +125,12 @@ export function openUndoMark(
     steps,
     add(step) {
       steps.push(step);
-      write();
+      try {
+        write();
+      } catch (error) {
+        steps.pop(); // it is not taken
+        throw error;
+      }
     },
     replace(step, next) {
       steps[steps.indexOf(step)] = next;
