@@ -4,7 +4,7 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { cannot, type GarnerError } from './errors.ts';
 import { openPipe } from './pipe.ts';
@@ -56,13 +56,21 @@ export interface Pipeline {
   ended: Promise<Ended[]>;
 }
 
+/** The PATH without what depends on the current directory, where another account may have put a program. */
+const safePath = (): string[] => (process.env.PATH ?? '').split(delimiter).filter(isAbsolute);
+
+/** Options that no command line shows: with `--exclude` in them an archive would lack files without a word. */
+const HIDDEN_OPTIONS = { TAR_OPTIONS: undefined };
+
 /** @returns the environment for programs: the caller's without garner's settings, messages in English */
 export function programEnvironment(extra: Record<string, string | undefined> = {}): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = {};
   for (const [name, value] of Object.entries(process.env)) {
     if (!name.startsWith('GARNER_') && !name.startsWith('NOTIFY_')) env[name] = value;
   }
-  return { ...env, LC_ALL: 'C', ...extra };
+  // an empty PATH would be the current directory, none at all is the system's own
+  const PATH = safePath().join(delimiter) || undefined;
+  return { ...env, ...HIDDEN_OPTIONS, PATH, LC_ALL: 'C', ...extra };
 }
 
 /**
@@ -71,8 +79,7 @@ export function programEnvironment(extra: Record<string, string | undefined> = {
  * @throws program-missing with a hint of the Debian package
  */
 export function findProgram(names: readonly string[], debianPackage: string): string {
-  for (const directory of (process.env.PATH ?? '').split(delimiter)) {
-    if (directory === '') continue;
+  for (const directory of safePath()) {
     for (const name of names) {
       const path = join(directory, name);
       try {
@@ -246,8 +253,10 @@ export function startPipeline(
   const stdout = pipe?.reader ?? (children.at(-1)?.stdout as Readable);
   if (pipe !== undefined) stdout.resume();
   else if (onOutput !== undefined) stdout.on('data', onOutput);
+  /** The number of a group that has long ended may be another's. */
+  const running = new Set(children);
   const end = (): void => {
-    for (const child of children) endGroup(child);
+    for (const child of running) endGroup(child);
   };
   const ended = Promise.all(
     children.map(async (child, index) => {
@@ -256,6 +265,7 @@ export function startPipeline(
       try {
         const output = index === children.length - 1 ? stdout : child.stdout;
         const exit = await exitOf(child, GRACE_MS, output, command.leavesRunning);
+        running.delete(child);
         return { command, ...exit, stderr: stderr() };
       } catch (error) {
         end();

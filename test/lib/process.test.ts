@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import {
   type Command,
   capture,
@@ -73,6 +74,19 @@ describe('a pipeline', () => {
     const [, head] = await Promise.all([feed(cut.stdin!, chunks), readAll(cut.stdout)]);
     expect(head).toBe('a');
     expect(firstFailure(await cut.ended)).toBeUndefined();
+  });
+
+  test('gives a program its preface before what another writes, and where nothing follows the end after it', async () => {
+    const last = { ...sh('read -r first; echo "<$first>"; cat'), preface: 'secret\n' };
+    const pipeline = startPipeline([sh('echo data'), last], { signal: never });
+    expect(await readAll(pipeline.stdout)).toBe('<secret>\ndata\n');
+    expect((await capture(last, { signal: never })).stdout).toBe('<secret>\n');
+    expect((await capture(last, { signal: never, input: 'fed' })).stdout).toBe('<secret>\nfed');
+    const long = 'x'.repeat(60_000);
+    const slow = startPipeline([sh('echo data'), { ...sh('sleep 0.2; cat'), preface: long }], {
+      signal: never,
+    });
+    expect(await readAll(slow.stdout)).toBe(`${long}data\n`);
   });
 
   test.each([0, 1, 2])('tells the failure of stage %d of three', async (broken) => {
@@ -163,6 +177,21 @@ describe('an abort', () => {
     await expect(pipeline.ended).rejects.toThrow('enough');
   });
 
+  test("signals no group that has ended, whose number may be another program's by then", async () => {
+    const controller = new AbortController();
+    const pipeline = startPipeline([sh('echo $$'), sh('cat; exec sleep 60')], { signal: controller.signal });
+    const [first] = (await once(pipeline.stdout, 'data')) as [Buffer];
+    await until(() => !runs(Number(first)));
+    await sleep(50); // for its end to be heard of
+    const kill = vi.spyOn(process, 'kill');
+    controller.abort(new Error('enough'));
+    await expect(pipeline.ended).rejects.toThrow('enough');
+    const groups = kill.mock.calls.map(([pid]) => pid);
+    kill.mockRestore();
+    expect(groups.length).toBeGreaterThan(0);
+    expect(groups).not.toContain(-Number(first));
+  });
+
   test('that came before the start starts nothing', () => {
     const place = join(directory, 'touched');
     const signal = AbortSignal.abort(new Error('too late'));
@@ -221,6 +250,29 @@ describe('running one program', () => {
       }),
     );
     expect(findProgram(['no-such', 'sh'], 'dash')).toMatch(/\/sh$/);
+  });
+
+  test('is no program of the current directory, and gets no options that no command line shows', async () => {
+    writeFileSync(join(directory, 'tar'), '#!/bin/sh\necho planted', { mode: 0o755 });
+    const tree = join(directory, 'tree');
+    mkdirSync(tree);
+    writeFileSync(join(tree, 'kept.png'), '');
+    const before = { cwd: process.cwd(), PATH: process.env.PATH };
+    process.chdir(directory);
+    Object.assign(process.env, { TAR_OPTIONS: '--exclude=*.png', PATH: `:.:${before.PATH}` });
+    try {
+      expect(findProgram(['tar'], 'tar')).toMatch(/^\/.*\/tar$/);
+      const script = `tar --create --directory="$1" . | tar --list`;
+      expect(await captureOk(sh(script, tree), { signal: never })).toContain('./kept.png\n');
+      process.env.PATH = '.';
+      expect(await captureOk({ file: 'tar', args: ['--version'] }, { signal: never })).toMatch(
+        /^tar \(GNU tar\)/,
+      );
+    } finally {
+      process.chdir(before.cwd);
+      process.env.PATH = before.PATH;
+      delete process.env.TAR_OPTIONS;
+    }
   });
 
   test('refuses more output than it may keep, also of one that prints for ever', async () => {
