@@ -34,7 +34,7 @@ const LEFT_OUT = [...['bundled-plugins', 'caches', 'logs', 'temp', 'backups', 'a
 
 function homeOf({ settings, view }: Context): string {
   const pointer = join(settings.CROWD_INSTALL_DIR, 'crowd-webapp/WEB-INF/classes/crowd-init.properties');
-  return view.resolve(settings.CROWD_HOME ?? propertyOf(view, pointer, 'crowd.home') ?? DEFAULT_HOME);
+  return settings.CROWD_HOME ?? propertyOf(view, pointer, 'crowd.home') ?? DEFAULT_HOME;
 }
 
 /** In `shared`, which may be a disk that isn't mounted; before 3, where there is none, in the home itself. */

@@ -153,6 +153,9 @@ describe('the bamboo agent', () => {
       expect(tree?.excludes).toContain(path);
     for (const path of ['shared', 'artifacts', 'shared/artifacts'])
       expect(tree?.excludes).not.toContain(path);
+    configure({ 'hibernate.connection.password': '{ATL_SECURED}' });
+    mkdirSync(join(home, 'shared/secured'));
+    expect(agent.withheld?.(context())).toEqual([]);
   });
 
   it('takes the shared home of a cluster as a tree of its own', () => {
@@ -209,7 +212,9 @@ describe('the bamboo agent', () => {
     renameSync(join(home, 'shared/artifacts'), disk);
     symlinkSync(disk, join(home, 'shared/artifacts'));
     expect(trees()).toMatchObject([{ name: 'home' }, { name: 'artifacts', root: disk }]);
-    configure({ 'bamboo.artifacts.directory': `\${bambooSharedHome}/artifacts` });
+    renameSync(join(home, 'shared/artifacts'), join(home, 'shared/made'));
+    expect(trees()).toHaveLength(1);
+    configure({ 'bamboo.artifacts.directory': `\${bambooSharedHome}/made` });
     expect(trees()).toMatchObject([{ name: 'home' }, { name: 'artifacts', root: disk }]);
   });
 
@@ -224,6 +229,7 @@ describe('the bamboo agent', () => {
     expect(trees(settings)).toMatchObject([{ name: 'home' }]);
     expect(agent.withheld?.(context(settings))).toMatchObject([{ what: 'artifacts of builds' }]);
     makeShared(join(home, 'shared'));
+    mkdirSync(join(home, 'artifacts')); // what an upgrade has left behind
     configure();
     for (const path of ['artifacts', 'shared/artifacts'])
       expect(trees(settings)[0]?.excludes).toContain(path);
