@@ -20,14 +20,23 @@ export interface JdbcDatabase {
   schema: string | undefined;
 }
 
+const embedded = (name: string) => ({
+  what: `the embedded database ${name}, which is for trying out`,
+  hint: 'move the application to a database server',
+});
+const withoutDump = (name: string, program: string) => ({
+  what: `${name}, which garner has no dump for`,
+  hint: `dump it with ${program} in a hook, and take dump and home with agent-directories`,
+});
+
 /** Databases that garner has no engine for, by the word after `jdbc:`. */
-const UNSUPPORTED: Record<string, string> = {
-  h2: 'the embedded database H2, which is for trying out: move the application to a database server',
-  hsqldb: 'the embedded database HSQLDB, which is for trying out: move the application to a database server',
-  derby: 'the embedded database Derby, which is for trying out: move the application to a database server',
-  oracle: 'Oracle, which garner has no dump for',
-  sqlserver: 'SQL Server, which garner has no dump for',
-  jtds: 'SQL Server, which garner has no dump for',
+const UNSUPPORTED: Record<string, { what: string; hint: string }> = {
+  h2: embedded('H2'),
+  hsqldb: embedded('HSQLDB'),
+  derby: embedded('Derby'),
+  oracle: withoutDump('Oracle', 'expdp'),
+  sqlserver: withoutDump('SQL Server', 'sqlcmd'),
+  jtds: withoutDump('SQL Server', 'sqlcmd'),
 };
 
 interface Place {
@@ -115,7 +124,8 @@ export function databaseFromJdbc({ url, user, password, file }: JdbcSettings): J
   const name = kind.toLowerCase();
   const unsupported = UNSUPPORTED[name];
   if (unsupported !== undefined) {
-    throw cannot('application-configuration', 'back up the database of', file, `it is ${unsupported}`);
+    const { what, hint } = unsupported;
+    throw cannot('application-configuration', 'back up the database of', file, `it is ${what}`, { hint });
   }
   const refuse = (cause: string): GarnerError => notLiteral(file, 'the database', cause);
   if (!['mysql', 'mariadb', 'postgresql'].includes(name)) {
