@@ -12,6 +12,8 @@ import { escapeControls } from './text.ts';
 
 /** How long a program has between SIGTERM and SIGKILL, and how long its output may stay open after its end. */
 const GRACE_MS = 5000;
+/** How long the output may stay open of a program that may leave something running. */
+const LEFT_RUNNING_GRACE_MS = 500;
 /** How much of a program's stderr is kept for its error message. */
 const KEPT_STDERR_CHARS = 16_384;
 
@@ -264,7 +266,8 @@ export function startPipeline(
       const stderr = collectStderr(child, command);
       try {
         const output = index === children.length - 1 ? stdout : child.stdout;
-        const exit = await exitOf(child, GRACE_MS, output, command.leavesRunning);
+        const graceMs = command.leavesRunning ? LEFT_RUNNING_GRACE_MS : GRACE_MS;
+        const exit = await exitOf(child, graceMs, output, command.leavesRunning);
         running.delete(child);
         return { command, ...exit, stderr: stderr() };
       } catch (error) {

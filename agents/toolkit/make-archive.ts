@@ -102,7 +102,7 @@ export async function makeArchive(run: BackupRun, workDir: WorkDir): Promise<Pub
       ...(build !== undefined && { build }),
       ...(checks.length > 0 && { crossChecks }),
       ...(withheld.length > 0 && { withheld }),
-      warnings,
+      warnings: [...warnings],
     };
     const archive = await writer.publish(findings, signal);
     // what is in the archive by now is no reason to fail

@@ -34,5 +34,6 @@ const agent = defineAgent({
 
 await runCommand(agentMain(agent), process.argv.slice(2), {
   program: 'agent-lockable',
+  beside: [],
   known: { ...CORE_SETTINGS, ...settings },
 });
