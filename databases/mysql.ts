@@ -21,18 +21,16 @@ const engine: Engine<MysqlConnection> = {
   databaseName: ({ database }) => database,
 
   async inspect(connection, signal) {
-    const [[serverVersion = '', sizeBytes = '0'] = []] = await query(
-      connection,
-      'SELECT VERSION(), COALESCE(SUM(DATA_LENGTH), 0) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()',
-      signal,
-    );
-    const tables = (await listTables(connection, signal)).map(({ name }) => name);
-    return { serverVersion, sizeBytes: Number(sizeBytes), tables };
+    const [[serverVersion = ''] = []] = await query(connection, 'SELECT VERSION()', signal);
+    const tables = await listTables(connection, signal);
+    const sizeBytes = tables.reduce((sum, table) => sum + table.sizeBytes, 0);
+    return { serverVersion, sizeBytes, tables: tables.map(({ name }) => name) };
   },
 
   dump: dumpDatabase,
   occupied: countOccupants,
   restore: restoreDatabase,
+  runsInContainer: true,
 };
 
 export default engine;

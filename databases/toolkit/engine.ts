@@ -73,6 +73,8 @@ export interface Engine<Connection = unknown> {
   occupied(connection: Connection, signal: AbortSignal): Promise<string | undefined>;
   /** Puts a dump into the database. @returns where what was replaced lies now, if anything was */
   restore(connection: Connection, context: RestoreContext): Promise<string | undefined>;
+  /** Whether its clients can run in the server's container, see container.ts. */
+  runsInContainer?: boolean;
   /** Whether a restore may use several connections. */
   restoresInParallel?: boolean;
   /** What is the server's and in no dump: its roles. */
@@ -88,6 +90,8 @@ export interface RestoreContext {
   decode: Decode;
   /** Decodes the dump into a scratch file, which is gone when it is disposed. */
   decodeToFile: () => Promise<{ path: string } & Disposable>;
+  /** The tables that the dump brings, where they are known. */
+  tables?: readonly string[];
   /** Undefined: the database is empty; else what is in it is first put aside. */
   aside: Aside | undefined;
   /** Undefined: the archive has none. */

@@ -8,6 +8,7 @@ import { type Command, capture, describeExit, type Ended } from '../../lib/proce
 import { registerSecret } from '../../lib/redact.ts';
 import { escapeControls } from '../../lib/text.ts';
 import { clientCommand, containerSuffix, findClientProgram, serverAddress } from './container.ts';
+import type { TablePart } from './mysql-part.ts';
 
 /** What isn't set comes from the client's own option files (`~/.my.cnf`). */
 export interface MysqlConnection {
@@ -17,6 +18,8 @@ export interface MysqlConnection {
   user?: string | undefined;
   password?: string | undefined;
   database: string;
+  /** Only these tables are the application's; undefined: all. */
+  part?: TablePart | undefined;
 }
 
 /** The largest statement that clients take; the server has a limit of its own. */

@@ -19,6 +19,7 @@ import {
 import {
   checkRights,
   checkViews,
+  listAllTables,
   listObjects,
   listTables,
   listTransactionPrecise,
@@ -26,6 +27,7 @@ import {
   type StoredObject,
 } from './mysql-objects.ts';
 import { harmfulDefaults } from './mysql-options.ts';
+import { objectsOfPart, selectTables, tablesOfPart } from './mysql-part.ts';
 import { startQueries } from './mysql-queries.ts';
 import { type DumpClient, judgePair, probeClient, readVersion } from './mysql-versions.ts';
 import { listed } from './sql-names.ts';
@@ -50,6 +52,7 @@ function dumpCommand(
   access: ClientAccess,
   client: DumpClient,
   more: readonly string[],
+  only: readonly string[] | undefined,
 ): Command {
   // MySQL's client asks for statistics that others don't have, and sets what only a superuser may set
   const own = ['column-statistics=0', 'set-gtid-purged=OFF'].filter((option) =>
@@ -65,7 +68,7 @@ function dumpCommand(
       ...snapshot,
       ...[
         '--quick',
-        '--routines',
+        only === undefined ? '--routines' : '--skip-routines',
         '--triggers',
         '--hex-blob',
         '--create-options',
@@ -79,6 +82,7 @@ function dumpCommand(
       ...own.map((option) => `--${option}`),
       '--',
       connection.database,
+      ...(only ?? []),
     ],
     env: access.env,
     fds: access.fds,
@@ -262,8 +266,11 @@ export async function dumpDatabase(
   const client = await probeClient(findDumpClient(), signal);
   using access = openAccess(connection);
   await refuseLimits(connection, client, access, maxRows, signal);
-  const tables = await listTables(connection, signal);
-  const objects = await listObjects(connection, signal);
+  const all = await listAllTables(connection, signal);
+  const tables = tablesOfPart(all, connection.part);
+  const only = selectTables(connection, all, tables);
+  const stored = await listObjects(connection, signal);
+  const objects = only === undefined ? stored : objectsOfPart(stored, tables);
   const { grants, warnings } = await checkRights(
     connection,
     { expectedTables, withoutRoutines, tables, objects },
@@ -277,8 +284,9 @@ export async function dumpDatabase(
     ...history.warnings,
   );
 
-  const options = [...(grants.has('EVENT') ? ['--events'] : []), ...history.options, ...clientOptions];
-  const command = dumpCommand(connection, access, client, options);
+  const events = only === undefined && grants.has('EVENT') ? ['--events'] : [];
+  const options = [...events, ...history.options, ...clientOptions];
+  const command = dumpCommand(connection, access, client, options, only);
   const over = new AbortController();
   try {
     const { answered } = await startQueries(connection, queries, AbortSignal.any([signal, over.signal]));

@@ -4,6 +4,7 @@ import { info } from '../../lib/log.ts';
 import type { DumpContext, DumpFacts } from './engine.ts';
 import { describeConnection, type MysqlConnection, query } from './mysql-client.ts';
 import { type Grants, readGrants } from './mysql-grants.ts';
+import { tablesOfPart } from './mysql-part.ts';
 import { listed } from './sql-names.ts';
 
 export interface ServerTable {
@@ -13,6 +14,9 @@ export interface ServerTable {
   storageEngine: string;
   /** When it was made, or altered, or put in place of another. */
   madeAt: string;
+  sizeBytes: number;
+  /** Whether the server keeps names of tables without their case. */
+  ignoresCase: boolean;
 }
 
 /** What stands in a dump besides tables. */
@@ -22,40 +26,59 @@ export interface StoredObject {
   name: string;
   /** Whether the account may not have its definition. */
   isHidden: boolean;
+  /** Of a trigger: its table. */
+  table: string | undefined;
 }
 
 export const quoteName = (name: string): string => `\`${name.replaceAll('`', '``')}\``;
 
-export async function listTables(connection: MysqlConnection, signal: AbortSignal): Promise<ServerTable[]> {
+/** @returns all tables of the database, others' too */
+export async function listAllTables(
+  connection: MysqlConnection,
+  signal: AbortSignal,
+): Promise<ServerTable[]> {
   const rows = await query(
     connection,
-    'SELECT TABLE_NAME, TABLE_TYPE, ENGINE, CREATE_TIME FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME',
+    `SELECT TABLE_NAME, TABLE_TYPE, ENGINE, CREATE_TIME, COALESCE(DATA_LENGTH, 0), @@lower_case_table_names
+     FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME`,
     signal,
   );
-  return rows.map(([name = '', type = '', storageEngine = '', madeAt = '']) => ({
+  return rows.map(([name = '', type = '', storageEngine = '', madeAt = '', size, lower]) => ({
     name,
     kind: type.includes('VIEW') ? 'view' : type === 'SEQUENCE' ? 'sequence' : 'table',
     isVersioned: type === 'SYSTEM VERSIONED',
     storageEngine,
     madeAt,
+    sizeBytes: Number(size),
+    ignoresCase: lower !== '0',
   }));
 }
+
+/** @returns those that are the application's */
+export const listTables = async (connection: MysqlConnection, signal: AbortSignal): Promise<ServerTable[]> =>
+  tablesOfPart(await listAllTables(connection, signal), connection.part);
 
 /** Sorted by kind and name. */
 export async function listObjects(connection: MysqlConnection, signal: AbortSignal): Promise<StoredObject[]> {
   const rows = await query(
     connection,
-    `SELECT 'view', TABLE_NAME, VIEW_DEFINITION = '' FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()
-     UNION ALL SELECT 'sequence', TABLE_NAME, 0 FROM information_schema.TABLES
+    `SELECT 'view', TABLE_NAME, VIEW_DEFINITION = '', '' FROM information_schema.VIEWS WHERE TABLE_SCHEMA = DATABASE()
+     UNION ALL SELECT 'sequence', TABLE_NAME, 0, '' FROM information_schema.TABLES
        WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE = 'SEQUENCE'
-     UNION ALL SELECT LOWER(ROUTINE_TYPE), ROUTINE_NAME, ROUTINE_DEFINITION IS NULL FROM information_schema.ROUTINES
+     UNION ALL SELECT LOWER(ROUTINE_TYPE), ROUTINE_NAME, ROUTINE_DEFINITION IS NULL, '' FROM information_schema.ROUTINES
        WHERE ROUTINE_SCHEMA = DATABASE()
-     UNION ALL SELECT 'trigger', TRIGGER_NAME, 0 FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()
-     UNION ALL SELECT 'event', EVENT_NAME, 0 FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()
+     UNION ALL SELECT 'trigger', TRIGGER_NAME, 0, EVENT_OBJECT_TABLE FROM information_schema.TRIGGERS
+       WHERE TRIGGER_SCHEMA = DATABASE()
+     UNION ALL SELECT 'event', EVENT_NAME, 0, '' FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()
      ORDER BY 1, 2`,
     signal,
   );
-  return rows.map(([kind = '', name = '', hidden]) => ({ kind, name, isHidden: hidden === '1' }));
+  return rows.map(([kind = '', name = '', hidden, table]) => ({
+    kind,
+    name,
+    isHidden: hidden === '1',
+    table: table || undefined,
+  }));
 }
 
 /** @returns names of system-versioned tables whose rows carry transactions instead of times */

@@ -7,7 +7,7 @@ import { info, warn } from '../../lib/log.ts';
 import { type Command, captureOk, describeExit, startPipeline } from '../../lib/process.ts';
 import { plural } from '../../lib/text.ts';
 import { clientCommand } from './container.ts';
-import type { Aside, Decode } from './engine.ts';
+import type { Decode, RestoreContext } from './engine.ts';
 import {
   describeConnection,
   findClient,
@@ -17,7 +17,8 @@ import {
   query,
 } from './mysql-client.ts';
 import { readGrants } from './mysql-grants.ts';
-import { listObjects, listTables, quoteName } from './mysql-objects.ts';
+import { listAllTables, listObjects, listTables, quoteName } from './mysql-objects.ts';
+import { refuseForeign } from './mysql-part.ts';
 import { type DumpFilter, filterDump } from './sql-definers.ts';
 
 /** Privileges that let an account make views and routines that belong to another. */
@@ -44,13 +45,22 @@ export async function countOccupants(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const tables = (await listTables(connection, signal)).length;
-  if (tables > 0) return plural(tables, 'table');
+  if (tables > 0 || connection.part !== undefined) return tables > 0 ? plural(tables, 'table') : undefined;
   const objects = (await listObjects(connection, signal)).length;
   return objects === 0 ? undefined : plural(objects, 'object');
 }
 
+/** Drops the tables of a part, whatever refers to them. */
+async function emptyPart(connection: MysqlConnection, signal: AbortSignal): Promise<void> {
+  const drops = (await listTables(connection, signal)).map(
+    ({ kind, name }) => `DROP ${kind.toUpperCase()} IF EXISTS ${quoteName(name)};`,
+  );
+  await query(connection, `SET FOREIGN_KEY_CHECKS = 0; ${drops.join('\n')}`, signal);
+}
+
 /** Drops all that is in a database, by dropping and making it again with its own character set. */
 async function emptyDatabase(connection: MysqlConnection, signal: AbortSignal): Promise<void> {
+  if (connection.part !== undefined) return emptyPart(connection, signal);
   const name = quoteName(connection.database);
   const [[charset, collation] = []] = await query(
     connection,
@@ -114,8 +124,9 @@ async function decodeThrough(
 /** @throws database-restore; the database is then partly filled, which is said, also where a signal ended it */
 export async function restoreDatabase(
   connection: MysqlConnection,
-  { decode, aside, signal }: { decode: Decode; aside: Aside | undefined; signal: AbortSignal },
+  { decode, aside, tables = [], signal }: Pick<RestoreContext, 'decode' | 'aside' | 'tables' | 'signal'>,
 ): Promise<string | undefined> {
+  refuseForeign(connection, tables, await listAllTables(connection, signal));
   const { keepsDefiners, keepsSandbox, account } = await planFilter(connection, signal);
   const old = await aside?.dump();
   if (old !== undefined) await emptyDatabase(connection, signal);
