@@ -86,6 +86,8 @@ export interface AgentDefinition<S extends SettingTable = SettingTable> {
   /** @returns the number of the build that the data belongs to, where an application has such a thing beside its version */
   build?(context: AgentContext<S>): string | undefined;
   databases(context: AgentContext<S>): Promise<DatabaseSource[]> | DatabaseSource[];
+  /** @returns a database that a setting names, with what of it is the application's: only the tables of a prefix */
+  narrow?(context: AgentContext<S>, source: DatabaseSource): DatabaseSource;
   trees(context: AgentContext<S>): Promise<TreeSource[]> | TreeSource[];
   /**
    * A tree that is not in the archive has no files: then every row's file is missing.
