@@ -31,6 +31,7 @@ const engine: Engine<MysqlConnection> = {
   occupied: countOccupants,
   restore: restoreDatabase,
   runsInContainer: true,
+  runsInContainer: true,
 };
 
 export default engine;

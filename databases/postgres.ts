@@ -260,6 +260,7 @@ const engine: Engine<PostgresConnection> = {
 
   restore: restoreDump,
   restoresInParallel: true,
+  runsInContainer: true,
 
   roles: { serverOf, dump: dumpRoles },
 };

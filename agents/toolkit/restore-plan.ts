@@ -8,7 +8,8 @@ import { loadEngine } from '../../databases/toolkit/engines.ts';
 import { cannot, causeText, type GarnerError } from '../../lib/errors.ts';
 import { info, warn } from '../../lib/log.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
-import { databasesOf, placeClients, sourceFromUrl } from './sources.ts';
+import { placeClients } from './place-clients.ts';
+import { databasesOf, sourceFromUrl } from './sources.ts';
 import { occupiedPaths, type TreeTarget } from './stage-tree.ts';
 import { compareVersions, readVersion } from './versions.ts';
 

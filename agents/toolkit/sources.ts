@@ -1,9 +1,9 @@
 // Which databases an agent means: those of the application's configuration, unless a setting names another.
-import { enterContainer } from '../../databases/toolkit/container.ts';
 import type { DatabaseSource } from '../../databases/toolkit/engine.ts';
 import { connectionFromUrl } from '../../databases/toolkit/engines.ts';
 import { cannot, causeText, type GarnerError } from '../../lib/errors.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
+import { checkPlaces, placeClients } from './place-clients.ts';
 
 /** The member's name for a database that only a URL names. */
 export function memberName(database: string): string {
@@ -14,22 +14,18 @@ export function memberName(database: string): string {
   return /^[A-Za-z0-9_]/.test(name) ? name : `db_${name}`;
 }
 
-/** Lets the databases' clients run where the settings say: on this host, or in a container. */
-export async function placeClients({ settings, signal }: AgentContext): Promise<void> {
-  const {
-    GARNER_CONTAINER: name,
-    GARNER_CONTAINER_ENGINE: engine,
-    GARNER_CONTAINER_SERVER: server,
-  } = settings;
-  await enterContainer(name === undefined ? undefined : { name, engine, server }, signal);
-}
-
 /**
  * @returns the databases to back up; GARNER_DATABASE_URL replaces the application's own one
  * @throws application-configuration with the hint to set that, where the configuration can't be read literally
  */
 export async function databasesOf(agent: AgentDefinition, context: AgentContext): Promise<DatabaseSource[]> {
   await placeClients(context);
+  const databases = await declaredDatabases(agent, context);
+  await checkPlaces(databases, context);
+  return databases;
+}
+
+async function declaredDatabases(agent: AgentDefinition, context: AgentContext): Promise<DatabaseSource[]> {
   const url = context.settings.GARNER_DATABASE_URL;
   if (url === undefined) return agent.databases(context);
   const source = await sourceFromUrl(url, 'GARNER_DATABASE_URL');

@@ -1,6 +1,7 @@
 // Walks a tree as it will be archived. Names are bytes that need not be UTF-8: they are held as latin1 strings, one
 // character per byte, and only become text for messages.
 import { lstatSync, readdirSync, statSync } from 'node:fs';
+import { containerSuffix } from '../../databases/toolkit/container.ts';
 import { cannot } from '../../lib/errors.ts';
 import type { TreeSource } from './define-agent.ts';
 import { type GitPlace, gitOrder, gitPlaceOf } from './git-tree.ts';
@@ -37,7 +38,11 @@ function excluder(patterns: readonly string[]): (path: string) => boolean {
 /** @throws file-unreadable where a tree's directory is missing: a disk that is not mounted, a link that leads nowhere */
 export function checkRoot({ root }: TreeSource): void {
   if (statSync(bytes(latin1(root)), { throwIfNoEntry: false })?.isDirectory()) return;
-  throw cannot('file-unreadable', 'read directory', root, 'no such directory');
+  const hint =
+    containerSuffix() === ''
+      ? undefined
+      : 'the files of a container lie in its volumes: set the directory that one has on this host';
+  throw cannot('file-unreadable', 'read directory', root, 'no such directory', { hint });
 }
 
 /**

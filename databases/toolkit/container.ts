@@ -29,6 +29,7 @@ interface Container extends ContainerPlace {
 const CLIENTS = [
   ...['mariadb', 'mysql', 'mariadb-dump', 'mysqldump'],
   ...['psql', 'pg_dump', 'pg_dumpall', 'pg_restore'],
+  ...['redis-cli', 'valkey-cli', 'mongodump', 'mongorestore', 'mongosh', 'sqlcmd'],
 ];
 
 /** Tells which clients there are, then waits for the end of its input, and ends what bears the token. */
@@ -146,7 +147,9 @@ export function clientCommand(command: Command): Command {
   if (inside === undefined) return command;
   const { file, args, env = {}, fds = [], ...rest } = command;
   const variables = { LC_ALL: 'C', ...env, GARNER_CLIENT: inside.token };
-  const own = Object.entries(variables).flatMap(([name, value]) => ['--env', `${name}=${value}`]);
+  const own = Object.entries(variables).flatMap(([name, value]) =>
+    value === undefined ? [] : ['--env', `${name}=${value}`],
+  );
   const [fd] = fds;
   const start = fd === undefined ? [] : ['sh', '-c', WITH_FILE, 'garner'];
   return {

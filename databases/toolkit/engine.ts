@@ -75,6 +75,8 @@ export interface Engine<Connection = unknown> {
   restore(connection: Connection, context: RestoreContext): Promise<string | undefined>;
   /** Whether its clients can run in the server's container, see container.ts. */
   runsInContainer?: boolean;
+  /** Whether its clients can run in the server's container, see container.ts. */
+  runsInContainer?: boolean;
   /** Whether a restore may use several connections. */
   restoresInParallel?: boolean;
   /** What is the server's and in no dump: its roles. */

@@ -5,6 +5,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import sqlite from '../../agents/sqlite.ts';
+import type { AgentContext, AgentDefinition } from '../../agents/toolkit/define-agent.ts';
+import { hostView } from '../../agents/toolkit/host-view.ts';
+import { databasesOf } from '../../agents/toolkit/sources.ts';
+import { checkRoot } from '../../agents/toolkit/walk.ts';
 import mysql from '../../databases/mysql.ts';
 import postgres from '../../databases/postgres.ts';
 import {
@@ -258,6 +263,22 @@ describe('what can go wrong is said in one line', () => {
     } finally {
       process.env.PATH = path;
     }
+  });
+
+  it('a database that is a file, and files of the application, which both lie in volumes', async () => {
+    const file = join(bench.directory, 'app.db');
+    const settings = {
+      GARNER_CONTAINER: container.name,
+      GARNER_CONTAINER_ENGINE: 'podman',
+      SQLITE_FILES: [file],
+    };
+    const context = { settings, view: hostView(), signal } as unknown as AgentContext;
+    await expect(databasesOf(sqlite as AgentDefinition, context)).rejects.toThrow(
+      /cannot use setting "GARNER_CONTAINER": it is not for sqlite/,
+    );
+    expect(() => checkRoot({ name: 'files', root: join(bench.directory, 'var/www/html') })).toThrow(
+      expect.objectContaining({ hint: expect.stringMatching(/the files of a container lie in its volumes/) }),
+    );
   });
 
   it('a container that has stopped', async () => {
