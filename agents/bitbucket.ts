@@ -2,7 +2,6 @@
 // and its shared home and data stores where they lie elsewhere. Where it is told how to reach it, Bitbucket is locked for
 // maintenance meanwhile, so that all is of one moment. What it makes anew is left out: caches, the search index, logs.
 import { join } from 'node:path';
-import { cannot } from '../lib/errors.ts';
 import { path, paths, text } from '../lib/settings.ts';
 import { shellWord } from '../lib/text.ts';
 import { withheldSecrets } from './toolkit/atlassian-secrets.ts';
@@ -10,11 +9,11 @@ import {
   propertiesFile,
   repositoryTrees,
   serverDatabase,
-  versionOfInstallation,
+  versionOf,
   writtenDatabase,
 } from './toolkit/bitbucket-home.ts';
 import { maintenanceLock, UNLOCKED } from './toolkit/bitbucket-lock.ts';
-import { askVersion, REST_SETTINGS, type RestAccess, restAccess } from './toolkit/bitbucket-rest.ts';
+import { REST_SETTINGS, type RestAccess, restAccess } from './toolkit/bitbucket-rest.ts';
 import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
 
 const SETTINGS = {
@@ -103,19 +102,16 @@ export default defineAgent({
   title: 'Bitbucket',
   settings: SETTINGS,
 
-  async version(context) {
-    const installed = versionOfInstallation(context.settings.BITBUCKET_INSTALL_DIR, 'bitbucket');
-    if (installed !== undefined) return installed;
-    const found = access(context);
-    if (found !== undefined) return await askVersion(found, context.signal);
-    throw cannot(
-      'application-configuration',
-      'find the version in',
-      context.settings.BITBUCKET_INSTALL_DIR,
-      'no bitbucket-api-….jar names it, or several do',
-      { hint: 'set BITBUCKET_INSTALL_DIR, or BITBUCKET_BASE_URL and an account' },
-    );
-  },
+  version: (context) =>
+    versionOf(
+      {
+        application: 'bitbucket',
+        install: context.settings.BITBUCKET_INSTALL_DIR,
+        setting: 'BITBUCKET_INSTALL_DIR',
+      },
+      access(context),
+      context.signal,
+    ),
 
   databases: (context) => [serverDatabase(written(context))],
   trees,

@@ -6,6 +6,7 @@ import type { DatabaseSource } from '../../databases/toolkit/engine.ts';
 import { cannot } from '../../lib/errors.ts';
 import { databaseOfCredentials, type WrittenCredentials } from './atlassian.ts';
 import { homeTrees } from './atlassian-home.ts';
+import { askVersion, type RestAccess } from './bitbucket-rest.ts';
 import type { TreeSource } from './define-agent.ts';
 import type { HostView } from './host-view.ts';
 import { jarVersion } from './jars.ts';
@@ -83,7 +84,7 @@ const VERSION = /^(?:atlassian-)?(?:bitbucket-|stash-)?(\d+(?:\.\d+)+)$/;
  * @param application `bitbucket` or `stash`: what its jars begin with
  * @returns the version; undefined where nothing tells it, or several are installed
  */
-export function versionOfInstallation(install: string, application: string): string | undefined {
+function versionOfInstallation(install: string, application: string): string | undefined {
   const byJar = (root: string): string | undefined =>
     jarVersion(join(root, 'app/WEB-INF/lib'), `${application}-api`) ??
     jarVersion(join(root, 'atlassian-stash/WEB-INF/lib'), `${application}-api`) ??
@@ -102,4 +103,23 @@ function namesIn(directory: string): string[] {
   } catch {
     return []; // on another host, or in a container
   }
+}
+
+/**
+ * @param setting the one that names the installation
+ * @returns the version by the installation, else as it answers
+ * @throws application-configuration where neither tells it; application-request
+ */
+export async function versionOf(
+  { application, install, setting }: { application: string; install: string; setting: string },
+  access: RestAccess | undefined,
+  signal: AbortSignal,
+): Promise<string> {
+  const installed = versionOfInstallation(install, application);
+  if (installed !== undefined) return installed;
+  if (access !== undefined) return await askVersion(access, signal);
+  const cause = `no ${application}-api-….jar names it, or several do`;
+  throw cannot('application-configuration', 'find the version in', install, cause, {
+    hint: `set ${setting}, or the address and an account`,
+  });
 }

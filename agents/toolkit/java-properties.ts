@@ -1,4 +1,4 @@
-// Reads Java's properties files as Java does: escapes, continued lines, three kinds of separators, the last value wins.
+// Reads Java's properties files as Java does, and writes them: escapes, continued lines, three kinds of separators, the last value wins.
 
 const ESCAPES: Record<string, string> = { t: '\t', n: '\n', r: '\r', f: '\f' };
 
@@ -35,4 +35,13 @@ export function parseJavaProperties(source: string): Map<string, string> {
     values.set(unescaped(key), unescaped(line.slice(whole.length)));
   }
   return values;
+}
+
+/** @returns the text of a properties file, which Java reads as the same values whatever they hold */
+export function formatJavaProperties(values: ReadonlyMap<string, string>): string {
+  const escaped = (text: string): string =>
+    text
+      .replace(/[\\:=#! ]/g, '\\$&')
+      .replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return [...values].map(([key, value]) => `${escaped(key)}=${escaped(value)}\n`).join('');
 }
