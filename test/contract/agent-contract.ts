@@ -27,6 +27,10 @@ export interface AgentFixture {
   dumpDatabases(): Promise<string>;
   /** Removes all that the application has; databases stay, empty. */
   wipe(): Promise<void>;
+  /** The instance of its archives, where that isn't what --instance names. */
+  instanceOf?(given: string | undefined): string;
+  /** Where a restore puts it, where what was backed up has no place of its own. */
+  restoresTo?: string;
   /** Settings that the agent can't work with, and what its one error has to name. */
   broken: { settings: Record<string, string>; error: RegExp };
   remove(): Promise<void>;
@@ -66,6 +70,17 @@ export function agentContract(
     let archive: string;
     /** What another one was answered with. */
     let answered: Ran;
+    /** `<application>[.<instance>]` and the instance of archives. */
+    const groupOf = (given?: string): { group: string; instance: string | null } => {
+      const instance = fixture.instanceOf?.(given) ?? given;
+      return instance === undefined
+        ? { group: application, instance: null }
+        : { group: `${application}\\.${instance}`, instance };
+    };
+    const restore = (...args: string[]): string[] =>
+      fixture.restoresTo === undefined
+        ? ['restore', ...args]
+        : ['restore', ...args, '--to', fixture.restoresTo];
     const state = async (): Promise<string> =>
       `${await snapshot(...fixture.places)}\n${await fixture.dumpDatabases()}`;
 
@@ -88,7 +103,7 @@ export function agentContract(
     it('prints the absolute path of the archive and nothing else, with checksum files that agree', async () => {
       expect(isAbsolute(archive)).toBe(true);
       expect(basename(archive)).toMatch(
-        new RegExp(`^${application}-web1\\.example\\.org-\\d{8}T\\d{6}Z\\.tar$`),
+        new RegExp(`^${groupOf().group}-web1\\.example\\.org-\\d{8}T\\d{6}Z\\.tar$`),
       );
       await run(
         'cd "$1"; sha256sum -c "$2.sha256"; sha1sum -c "$2.sha1"',
@@ -113,7 +128,12 @@ export function agentContract(
         if (name.endsWith('.zst')) await run('tar -xOf "$1" "$2" | zstd -t -q', archive, name);
       }
       expect(await run('tar -xOf "$1" VERSION', archive)).toMatch(fixture.version);
-      expect(manifest).toMatchObject({ format: 1, application, instance: null, host: 'web1.example.org' });
+      expect(manifest).toMatchObject({
+        format: 1,
+        application,
+        instance: groupOf().instance,
+        host: 'web1.example.org',
+      });
       expect(manifest.version).toMatch(fixture.version);
     });
 
@@ -226,7 +246,7 @@ export function agentContract(
 
     it('refuses to restore over what is there, and changes nothing', async () => {
       const before = await state();
-      const { exitCode, stdout, stderr } = await bench.run(agent, ['restore', archive], { env });
+      const { exitCode, stdout, stderr } = await bench.run(agent, restore(archive), { env });
       expect(stderr).toContain('it would replace');
       expect(stderr).toContain('--force');
       expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' });
@@ -236,7 +256,7 @@ export function agentContract(
 
     it('changes nothing with --dry-run', async () => {
       const before = await state();
-      const { exitCode, stderr } = await bench.run(agent, ['restore', '--dry-run', '--force', archive], {
+      const { exitCode, stderr } = await bench.run(agent, restore('--dry-run', '--force', archive), {
         env,
       });
       expect({ exitCode, stderr }).toMatchObject({
@@ -268,7 +288,7 @@ export function agentContract(
       const before = await state();
       await fixture.wipe();
       expect(await state()).not.toBe(before);
-      const { exitCode, stderr } = await bench.run(agent, ['restore', archive], { env });
+      const { exitCode, stderr } = await bench.run(agent, restore(archive), { env });
       expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
       expect(await state()).toBe(before);
     });
@@ -278,13 +298,13 @@ export function agentContract(
       const rows = await fixture.dumpDatabases();
       await fixture.wipe();
       const emptyRows = await fixture.dumpDatabases();
-      expect(await bench.run(agent, ['restore', '--only', 'files', archive], { env })).toMatchObject({
+      expect(await bench.run(agent, restore('--only', 'files', archive), { env })).toMatchObject({
         exitCode: 0,
       });
       if (fixture.members.some((member) => member.endsWith('.tar')))
         expect(await snapshot(...fixture.places)).toBe(files);
       expect(await fixture.dumpDatabases()).toBe(emptyRows);
-      expect(await bench.run(agent, ['restore', '--only', 'database', archive], { env })).toMatchObject({
+      expect(await bench.run(agent, restore('--only', 'database', archive), { env })).toMatchObject({
         exitCode: 0,
       });
       expect(await fixture.dumpDatabases()).toBe(rows);
@@ -293,7 +313,7 @@ export function agentContract(
 
     it('puts aside with --force what a restore replaces, and says where', async () => {
       const before = await state();
-      const { exitCode, stderr } = await bench.run(agent, ['restore', '--force', archive], { env });
+      const { exitCode, stderr } = await bench.run(agent, restore('--force', archive), { env });
       expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
       expect(await state()).toBe(before);
       const aside = [...stderr.matchAll(/before lies in (\S+)$/gm)].map(([, path]) => path as string);
@@ -312,9 +332,9 @@ export function agentContract(
       const copy = join(bench.directory, basename(archive));
       await run('cp "$1" "$2"; cp "$1.sha256" "$2.sha256"', archive, copy);
       await run('printf x | dd of="$1" bs=1 seek=1100 conv=notrunc status=none', copy);
-      const damaged = await bench.run(agent, ['restore', '--force', copy], { env });
+      const damaged = await bench.run(agent, restore('--force', copy), { env });
       expect(damaged.exitCode).toBe(5);
-      const absent = await bench.run(agent, ['restore', `${archive}.x`], { env });
+      const absent = await bench.run(agent, restore(`${archive}.x`), { env });
       expect(absent).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('no such file') });
     });
 
@@ -347,8 +367,9 @@ export function agentContract(
       bench.configure(`${agent}.env`, 'GARNER_CHECKSUMS=nonsense\n');
       bench.configure(`${agent}.blue_2.env`, lines.join(''));
       const blue = await bench.backup(agent, { env, args: ['--instance', 'blue_2'] });
-      expect(basename(blue)).toMatch(new RegExp(`^${application}\\.blue_2-web1`));
-      expect((await manifestOf(blue)).instance).toBe('blue_2');
+      const { group, instance } = groupOf('blue_2');
+      expect(basename(blue)).toMatch(new RegExp(`^${group}-web1`));
+      expect((await manifestOf(blue)).instance).toBe(instance);
       expect((await bench.run(agent, [])).exitCode).toBe(2);
     });
   });
