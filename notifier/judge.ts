@@ -4,9 +4,10 @@ import { lstatSync, readFileSync } from 'node:fs';
 import { basename, isAbsolute } from 'node:path';
 import { hashFile } from 'hasha';
 import { parseSidecar } from '../archive/name.ts';
+import { openArchive } from '../archive/read.ts';
 import { cannot, causeText, EXIT, GarnerError } from '../lib/errors.ts';
 import { redact } from '../lib/redact.ts';
-import { escapeControls, formatDuration, formatSize } from '../lib/text.ts';
+import { escapeControls, formatDuration, formatSize, plural } from '../lib/text.ts';
 import type { ChildRun } from './run-child.ts';
 import type { WrappedCommand } from './wrapped-command.ts';
 
@@ -16,6 +17,8 @@ export interface Archive {
   path: string;
   sizeBytes: number;
   sha256: string;
+  /** What a restore needs besides, left out of it on purpose. */
+  withheld: readonly { what: string; remedy: string }[];
 }
 
 export interface Verdict {
@@ -24,7 +27,8 @@ export interface Verdict {
   summary: string;
   /** What explains it, in lines; empty where all is well. */
   causes: string[];
-  archive: Archive | undefined;
+  /** Those that are good. */
+  archives: Archive[];
 }
 
 export interface Said {
@@ -48,7 +52,7 @@ export async function judge(
     result: 'FAILED',
     summary,
     causes: [how, ...complaint.lines],
-    archive: undefined,
+    archives: [],
   });
   if (run.notStarted !== undefined) return failed(`it cannot be run: ${run.notStarted}`);
   if (run.timedOut) {
@@ -58,54 +62,64 @@ export async function judge(
   const codesMean = command.isGarner || warningCodes;
   if (codesMean && run.exitCode === EXIT.locked.code) {
     const { line: summary = 'another run is under way', lines: causes } = complaint;
-    return { result: 'LOCKED', summary, causes, archive: undefined };
+    return { result: 'LOCKED', summary, causes, archives: [] };
   }
   const warned = codesMean && run.exitCode === EXIT.warnings.code;
   if (run.signal !== undefined) return failed(`it was ended by ${run.signal}`, `ended by ${run.signal}`);
   if (run.exitCode !== 0 && !warned) return failed(`exit code ${run.exitCode}`);
-  if (command.makesArchive) return judgeArchive(said, warned ? complaint : undefined);
+  if (command.makesArchive) return judgeArchives(said, command.makesSeveral, warned ? complaint : undefined);
   if (run.interruptedBy !== undefined) {
     const how = `interrupted by ${run.interruptedBy}`;
     return failed(how, how);
   }
   const done = `done in ${formatDuration(run.durationMs)}`;
   return warned
-    ? { result: 'WARNINGS', summary: complaint.line ?? done, causes: complaint.lines, archive: undefined }
-    : { result: 'OK', summary: done, causes: [], archive: undefined };
+    ? { result: 'WARNINGS', summary: complaint.line ?? done, causes: complaint.lines, archives: [] }
+    : { result: 'OK', summary: done, causes: [], archives: [] };
 }
 
 /** @param warning what it complained of, where it ended with warnings */
-async function judgeArchive(said: Said, warning: Complaint | undefined): Promise<Verdict> {
+async function judgeArchives(
+  said: Said,
+  makesSeveral: boolean,
+  warning: Complaint | undefined,
+): Promise<Verdict> {
   try {
-    const archive = await checkArchive(archivePath(said.stdout));
-    const size = formatSize(archive.sizeBytes);
+    const archives: Archive[] = [];
+    for (const path of archivePaths(said.stdout, makesSeveral)) archives.push(await checkArchive(path));
+    const size = formatSize(archives.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+    const summary = archives.length === 1 ? size : `${size} in ${plural(archives.length, 'archive')}`;
     return warning === undefined
-      ? { result: 'OK', summary: size, causes: [], archive }
-      : { result: 'WARNINGS', summary: `${size}, with warnings`, causes: warning.lines, archive };
+      ? { result: 'OK', summary, causes: [], archives }
+      : { result: 'WARNINGS', summary: `${summary}, with warnings`, causes: warning.lines, archives };
   } catch (error) {
     const how = redact(causeText(error));
     // an archive that it named and that is not good is no backup, whatever it ended with
     const result = warning !== undefined && error === NONE_NAMED ? 'WARNINGS' : 'FAILED';
-    return { result, summary: how, causes: [how, ...(warning?.lines ?? [])], archive: undefined };
+    return { result, summary: how, causes: [how, ...(warning?.lines ?? [])], archives: [] };
   }
 }
 
 const NONE_NAMED = new GarnerError('not-an-archive', 'it said that it is done, but named no archive');
 
-/** @returns the path that an agent has printed: its last line, or `archive` of its JSON object */
-function archivePath(stdout: string): string {
-  let path: unknown = stdout.trimEnd().split('\n').at(-1);
+/** @returns the paths that an agent has printed: its last line (of several archives all lines), or those of its JSON object */
+function archivePaths(stdout: string, makesSeveral: boolean): string[] {
+  const lines: unknown[] = stdout.trimEnd().split('\n');
+  let paths = makesSeveral ? lines : lines.slice(-1);
   if (stdout.trimStart().startsWith('{')) {
     try {
-      path = JSON.parse(stdout).archive;
+      const answer = JSON.parse(stdout);
+      paths = (makesSeveral && answer.operations ? answer.operations : [answer]).map(
+        ({ archive }: { archive: unknown }) => archive,
+      );
     } catch {
       throw new GarnerError('not-an-archive', 'it said that it is done, but its JSON is damaged');
     }
   }
-  if (typeof path !== 'string' || !isAbsolute(path) || path.includes('\0')) {
-    throw NONE_NAMED;
-  }
-  return path;
+  const isPath = (path: unknown): path is string =>
+    typeof path === 'string' && isAbsolute(path) && !path.includes('\0');
+  if (paths.length === 0 || !paths.every(isPath)) throw NONE_NAMED;
+  return paths;
 }
 
 async function checkArchive(path: string): Promise<Archive> {
@@ -129,7 +143,17 @@ async function checkArchive(path: string): Promise<Archive> {
   if ((await hashFile(path, { algorithm: 'sha256' })) !== sha256) {
     throw cannot('checksum-mismatch', 'verify archive', path, 'its bytes are not those of its checksum file');
   }
-  return { path, sizeBytes: stat.size, sha256 };
+  return { path, sizeBytes: stat.size, sha256, withheld: withheldOf(path) };
+}
+
+/** An archive is judged by its digest; one whose manifest can't be read has nothing more to tell. */
+function withheldOf(path: string): Archive['withheld'] {
+  try {
+    using archive = openArchive(path);
+    return archive.manifest.withheld ?? [];
+  } catch {
+    return [];
+  }
 }
 
 const MOST_LINES = 5;

@@ -71,7 +71,7 @@ export function messageOfRun(
   verdict: Verdict,
   about: { name: string; host: string; command: readonly string[]; log: LogText },
 ): Message {
-  const { archive, causes } = verdict;
+  const { archives, causes } = verdict;
   const facts = [
     { label: 'Command', value: clip(showCommand(about.command), LONGEST_COMMAND) },
     { label: 'Host', value: about.host },
@@ -83,7 +83,7 @@ export function messageOfRun(
     },
   ];
   if (causes.length > 0) facts.push({ label: 'Cause', value: causes.join('\n') });
-  if (archive !== undefined) {
+  for (const archive of archives) {
     facts.push(
       { label: 'Archive', value: archive.path },
       { label: 'Size', value: `${formatSize(archive.sizeBytes)} (${archive.sizeBytes} bytes)` },

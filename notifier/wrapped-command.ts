@@ -1,5 +1,6 @@
 // What notify knows of the command it wraps from its words alone: whether it is garner's, and what it is for.
 import { basename } from 'node:path';
+import { instanceName } from '../archive/name.ts';
 import { registerSecret, registerUrlSecret } from '../lib/redact.ts';
 
 export interface WrappedCommand {
@@ -9,6 +10,8 @@ export interface WrappedCommand {
   isGarner: boolean;
   /** An agent that makes an archive: its end alone doesn't make the run good. */
   makesArchive: boolean;
+  /** It may make several, each a line of its output. */
+  makesSeveral: boolean;
   /** Whose configuration file it reads: `agent-mediawiki.blue`; undefined where it is no agent. */
   settingsOf: string | undefined;
   /** Its --config. */
@@ -17,6 +20,10 @@ export interface WrappedCommand {
 
 const AGENT = /^agent-([a-z][a-z0-9]*)$/;
 const TOOLS = ['garner', 'archiver', 'bucket'];
+/** Its operands are operations, and its --config is their file. */
+const OPERATIONS = ['agent-command', 'hamster'];
+/** What an agent may be told to do. */
+const ACTIONS = ['backup', 'describe', 'restore', 'help'];
 /** Options of agents that take a value, which is no operand. */
 const WITH_VALUE = ['--instance', '--config', '--work-dir', '--only', '--to'];
 
@@ -24,21 +31,30 @@ const WITH_VALUE = ['--instance', '--config', '--work-dir', '--only', '--to'];
 export function readCommand(command: readonly string[]): WrappedCommand {
   const [program = '', ...args] = command;
   let tool = basename(program);
-  if (tool === 'garner' && args[0] !== undefined && (AGENT.test(args[0]) || TOOLS.includes(args[0]))) {
-    tool = args.shift() as string;
-  }
-  const application = AGENT.exec(tool)?.[1];
+  const isTool = (word: string): boolean =>
+    AGENT.test(word) || TOOLS.includes(word) || OPERATIONS.includes(word);
+  if (tool === 'garner' && isTool(args[0] ?? '')) tool = args.shift() as string;
+  const application = tool === 'hamster' ? 'command' : AGENT.exec(tool)?.[1];
   const { operands, options } = parse(args);
-  const instance = options.get('--instance');
-  const group = instance === undefined ? application : `${application}.${instance}`;
-  const action = operands[0] ?? 'backup';
+  const asked = options.get('--instance');
+  const runsOperations = OPERATIONS.includes(tool);
+  const isAction = !runsOperations || (tool !== 'hamster' && ACTIONS.includes(operands[0] ?? ''));
+  const action = (isAction && operands[0]) || 'backup';
+  const operations = runsOperations ? operands.slice(isAction ? 1 : 0) : [];
+  // each operation has a history of its own
+  const operation = operations.length === 1 ? operations[0] : undefined;
+  const named = asked === undefined ? operation : `${asked}/${operation}`;
+  const instance = operation === undefined ? asked : instanceName(named as string);
+  const groupOf = (one: string | undefined): string =>
+    one === undefined ? `${application}` : `${application}.${one}`;
   return {
-    name: application === undefined ? tool : (group as string),
+    name: application === undefined ? tool : groupOf(instance),
     isGarner: application !== undefined || TOOLS.includes(tool),
     makesArchive:
       application !== undefined && action === 'backup' && !options.has('--help') && !options.has('--version'),
-    settingsOf: application === undefined ? undefined : `agent-${group}`,
-    configFile: options.get('--config') || undefined,
+    makesSeveral: runsOperations,
+    settingsOf: application === undefined ? undefined : `agent-${groupOf(asked)}`,
+    configFile: runsOperations ? undefined : options.get('--config') || undefined,
   };
 }
 
