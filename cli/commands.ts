@@ -13,6 +13,14 @@ export async function findCommand(name: string): Promise<CommandMain | undefined
       return (await import('../notifier/notify.ts')).main;
     case 'archiver':
       return (await import('../archiver/archiver.ts')).main;
+    case 'hamster':
+      return (await import('../agents/toolkit/operations-command.ts')).hamsterMain(
+        await loadModule(AGENTS, 'command'),
+      );
+    case 'agent-command':
+      return (await import('../agents/toolkit/operations-command.ts')).operationsMain(
+        await loadModule(AGENTS, 'command'),
+      );
   }
   const application = name.startsWith('agent-') ? name.slice('agent-'.length) : '';
   if (!moduleNames(AGENTS).includes(application)) return undefined;

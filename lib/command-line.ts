@@ -10,6 +10,8 @@ export interface CommandContext {
   program: string;
   /** All settings of all tools: what is in none of them is unknown. */
   known: SettingTable;
+  /** The directories that the command lies in: as it was called, and where links lead from there. */
+  beside?: readonly string[];
 }
 
 /** A command: gets its arguments without its own name, returns the exit code or throws. */

@@ -86,6 +86,10 @@ export const ERROR_CATALOGUE = {
   catalog: { exit: 'failed', meaning: 'The catalog is missing, damaged or in doubt.' },
   'prune-refused': { exit: 'failed', meaning: 'A deletion was refused because it looks like a mistake.' },
   'hosts-failed': { exit: 'failed', meaning: 'One or more hosts of several failed; the others are done.' },
+  'operations-failed': {
+    exit: 'failed',
+    meaning: 'One or more operations of several failed; the others are done.',
+  },
   delivery: { exit: 'failed', meaning: 'A message could not be delivered; it is queued.' },
   internal: { exit: 'failed', meaning: 'A defect in garner itself. Please report it with --debug.' },
 } as const satisfies Record<string, CatalogueEntry>;

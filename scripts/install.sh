@@ -37,7 +37,7 @@ fi
 
 mkdir -p -m 700 .compiled
 
-commands='garner notify archiver'
+commands='garner notify archiver hamster'
 for agent in agents/*.ts; do
   commands="$commands agent-$(basename "$agent" .ts)"
 done
@@ -46,5 +46,6 @@ for command in $commands; do
   [ -L "bin/$command" ] || ln -s ../cli/launch "bin/$command"
 done
 for entry in bin/*; do
+  [ -L "$entry" ] || continue # a config.json that somebody has put beside the commands
   case " $commands " in *" ${entry#bin/} "*) ;; *) rm "$entry" ;; esac
 done

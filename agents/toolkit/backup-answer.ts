@@ -9,7 +9,7 @@ export interface BackupAnswer {
   /** Why there is none. */
   error: GarnerError | undefined;
   exitCode: number;
-  json: { result: string; error: object | null };
+  json: { result: string; error: object | null; [key: string]: unknown };
 }
 
 /**
@@ -41,16 +41,25 @@ export async function answerOf(
     const json = { result, archive: path, ...digests, ...identity, ...times, ...content, error: null };
     return { archive: path, error: undefined, exitCode, json };
   } catch (caught) {
-    const error = asGarnerError(caught);
-    const nothing = { archive: null, sizeBytes: null, sha256: null, sha1: null };
-    const { application } = agent;
-    const identity = { application, instance: instance ?? null, host, version: null };
-    const times = { startedAt: startedAt.toISOString(), finishedAt: new Date().toISOString() };
-    const rest = { members: [], crossChecks: [], withheld: [], warnings: [] };
-    const { result, ...failure } = failureOf(error);
-    const json = { result, ...nothing, ...identity, ...times, ...rest, ...failure };
-    return { archive: undefined, error, exitCode: error.exitCode, json };
+    return failedAnswer(agent, instance, caught, { host, startedAt });
   }
+}
+
+/** @returns the answer of a run that came to nothing */
+export function failedAnswer(
+  { application }: AgentDefinition,
+  instance: string | undefined,
+  caught: unknown,
+  { host, startedAt }: { host: string | null; startedAt: Date },
+): BackupAnswer {
+  const error = asGarnerError(caught);
+  const nothing = { archive: null, sizeBytes: null, sha256: null, sha1: null };
+  const identity = { application, instance: instance ?? null, host, version: null };
+  const times = { startedAt: startedAt.toISOString(), finishedAt: new Date().toISOString() };
+  const rest = { members: [], crossChecks: [], withheld: [], warnings: [] };
+  const { result, ...failure } = failureOf(error);
+  const json = { result, ...nothing, ...identity, ...times, ...rest, ...failure };
+  return { archive: undefined, error, exitCode: error.exitCode, json };
 }
 
 /** What `--json` says of a failure. */

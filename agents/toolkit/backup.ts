@@ -24,12 +24,14 @@ export interface Backup {
 
 /**
  * Backs up one application.
+ * @param make another way to make what is published
  * @throws locked, and whatever made the run fail: then nothing of it is left in the work directory
  */
 export async function backUp(
   agent: AgentDefinition,
   instance: string | undefined,
   context: AgentContext,
+  make: typeof makeArchive = makeArchive,
 ): Promise<Backup> {
   const { settings, signal } = context;
   const group = groupName(agent.application, instance);
@@ -60,7 +62,7 @@ export async function backUp(
       await hooks.run('before');
       const workDir = await openWorkDir(settings.GARNER_WORK_DIR, settings.GARNER_GROUP, signal);
       sweep(workDir.path, group);
-      archive = await makeArchive(run, workDir);
+      archive = await make(run, workDir);
     } finally {
       await release();
     }

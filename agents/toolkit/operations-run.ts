@@ -1,0 +1,171 @@
+// Runs one operation: its command fills a fresh folder in the work directory, which becomes an archive or a zip and is removed
+// again, however the run ends. One that is cut off leaves it to the next run, which sweeps it.
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { StringDecoder } from 'node:string_decoder';
+import { groupName } from '../../archive/name.ts';
+import { PART_PREFIX } from '../../lib/durable.ts';
+import { cannot, causeText } from '../../lib/errors.ts';
+import { info, warn } from '../../lib/log.ts';
+import { describeExit, type Ended, startPipeline } from '../../lib/process.ts';
+import { formatSize, plural } from '../../lib/text.ts';
+import { type Backup, backUp } from './backup.ts';
+import type { AgentContext, AgentDefinition, TreeSource } from './define-agent.ts';
+import type { Operation } from './operations.ts';
+import { fillIn, formatDate, withoutPasswords } from './operations-text.ts';
+import { zipInto, zipName } from './operations-zip.ts';
+import { memberName } from './sources.ts';
+import { walkTree } from './walk.ts';
+
+/** More lines of a command than these are counted only: a log has an end. */
+const LOGGED_LINES = 10_000;
+const LONGEST_LINE_CHARS = 4000;
+
+/**
+ * Runs an operation and keeps what it made.
+ * @param instance of its archives
+ * @throws program-failed where the command fails, or makes nothing; whatever makes a backup fail
+ */
+export async function backUpOperation(
+  agent: AgentDefinition,
+  operation: Operation,
+  instance: string,
+  context: AgentContext,
+): Promise<Backup> {
+  const { name, fileName, persianDate } = operation;
+  const isZip = fileName !== undefined && /\.zip$/i.test(fileName);
+  if (isZip && context.settings.GARNER_AGE_RECIPIENTS !== undefined) {
+    throw cannot(
+      'configuration',
+      'run operation',
+      name,
+      'GARNER_AGE_RECIPIENTS is set, and a zip is not encrypted',
+      {
+        hint: 'without .zip at the end of its file name it becomes an archive, which is',
+      },
+    );
+  }
+  const fill = (text: string): string =>
+    fillIn(text, { name, date: formatDate(new Date(), persianDate ? 'persian' : 'gregory') });
+  // the moment is one for both: a command may name what it makes as the file is named
+  const [command, file] = [fill(operation.command), fill(fileName ?? '')];
+  let parent: string | undefined;
+  /** In the work directory, where its size fits; the caller holds the lock, and what earlier runs have left is swept. */
+  const makeFolder = (workDir: string): TreeSource => {
+    parent = mkdtempSync(join(workDir, `${PART_PREFIX}${groupName(agent.application, instance)}-`));
+    const root = join(parent, name);
+    mkdirSync(root, { mode: 0o700 });
+    return { name: memberName(name), root };
+  };
+  const fillFolder = async (tree: TreeSource): Promise<void> => {
+    await runCommand(operation, command, parent as string, context.signal);
+    checkFilled(operation, tree);
+  };
+  try {
+    if (isZip) {
+      return await backUp(agent, instance, context, async (run, workDir) => {
+        const target = zipName(file, workDir);
+        const tree = makeFolder(workDir.path);
+        await fillFolder(tree);
+        return zipInto(target, tree, run, workDir);
+      });
+    }
+    let tree: TreeSource | undefined;
+    const archived: AgentDefinition = {
+      ...agent,
+      title: `operation ${name}`,
+      trees({ settings }) {
+        tree ??= makeFolder(settings.GARNER_WORK_DIR);
+        return [tree];
+      },
+      product: { make: () => fillFolder(tree as TreeSource), discard: async () => {} },
+    };
+    return await backUp(archived, instance, context);
+  } finally {
+    if (parent !== undefined) removeFolder(parent);
+  }
+}
+
+function removeFolder(parent: string): void {
+  try {
+    rmSync(parent, { recursive: true, force: true, maxRetries: 3 });
+  } catch (error) {
+    // files of another user, that a container has made
+    warn(`${parent} could not be removed: ${causeText(error)}; the next run tries again`);
+  }
+}
+
+/** @returns the shell that commands are written for: bash where there is one, as Hamster has it */
+const shell = (): string => (existsSync('/bin/bash') ? '/bin/bash' : '/bin/sh');
+
+async function runCommand(
+  { name }: Operation,
+  command: string,
+  cwd: string,
+  signal: AbortSignal,
+): Promise<void> {
+  info(`operation ${name}: ${withoutPasswords(command)}`);
+  let count = 0;
+  /** The last ones, to explain a failure. */
+  let last: string[] = [];
+  const onLine = (line: string): void => {
+    count += 1;
+    last = [...last.slice(-2), line];
+    if (count <= LOGGED_LINES) info(`${name}: ${line}`);
+  };
+  const output = lineReader(onLine);
+  const pipeline = startPipeline(
+    [
+      {
+        file: shell(),
+        args: ['-c', command],
+        cwd,
+        env: { LC_ALL: process.env.LC_ALL ?? '' }, // its own language: nothing reads its messages but people
+        onStderrLine: onLine,
+      },
+    ],
+    { signal, onOutput: output.write },
+  );
+  const [ended] = (await pipeline.ended) as [Ended];
+  output.end();
+  if (count > LOGGED_LINES)
+    info(`${name}: and ${plural(count - LOGGED_LINES, 'more line')} that are not logged`);
+  if (ended.code !== 0) {
+    const how = describeExit({ ...ended, stderr: last.join('\n') });
+    throw cannot('program-failed', 'run operation', name, how);
+  }
+}
+
+/** Makes lines of chunks; of a very long one only its end. */
+function lineReader(onLine: (line: string) => void): { write(chunk: Buffer): void; end(): void } {
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
+  return {
+    write(chunk) {
+      const lines = (rest + decoder.write(chunk)).split(/\r?\n/);
+      rest = (lines.pop() as string).slice(-LONGEST_LINE_CHARS);
+      for (const line of lines) onLine(line.slice(-LONGEST_LINE_CHARS));
+    },
+    end() {
+      rest += decoder.end();
+      if (rest !== '') onLine(rest);
+    },
+  };
+}
+
+/** @throws program-failed where a command that says that it has done well has made nothing */
+function checkFilled({ name }: Operation, tree: TreeSource): void {
+  let fileCount = 0;
+  let sizeBytes = 0;
+  for (const entry of walkTree(tree)) {
+    if (!entry.isDirectory) fileCount += 1;
+    sizeBytes += entry.sizeBytes;
+  }
+  if (sizeBytes === 0) {
+    const what = fileCount === 0 ? 'its command made no file' : 'its command made empty files only';
+    throw cannot('program-failed', 'run operation', name, what, {
+      hint: 'the command runs beside the folder $Name and writes into it: … > $Name/data.sql',
+    });
+  }
+  info(`operation ${name}: ${plural(fileCount, 'file')}, ${formatSize(sizeBytes)}`);
+}
