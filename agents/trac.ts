@@ -16,6 +16,7 @@ import {
   type TracConfiguration,
   tracDatabase,
 } from './toolkit/trac-environment.ts';
+import { isBelow, treeBeside } from './toolkit/tree-beside.ts';
 
 const SETTINGS = {
   TRAC_ENV: { parse: path, describe: 'the environment: the directory with conf/trac.ini' },
@@ -43,26 +44,10 @@ function environmentOf({ settings }: Context): string {
 const configurationOf = (context: Context): TracConfiguration =>
   readTracConfiguration(environmentOf(context), context.view);
 
-const isBelow = (file: string, root: string): boolean => `${file}/`.startsWith(`${root}/`);
-
 const isLink = (file: string): boolean =>
   lstatSync(file, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 
 const namesIn = (directory: string): string[] => (existsSync(directory) ? readdirSync(directory).sort() : []);
-
-/** All of the environment but its log and its database, which a restore puts beside: so name by name. */
-function environmentTree(root: string, database: string | undefined): TreeSource {
-  const live =
-    database === undefined
-      ? []
-      : ['', '-wal', '-shm', '-journal'].map((suffix) => relative(root, database + suffix));
-  const names = [
-    ...namesIn(root).filter((name) => name !== 'log' && name !== 'db'),
-    ...namesIn(join(root, 'db')).map((name) => `db/${name}`),
-  ];
-  const includes = names.filter((name) => !live.includes(name) && !/^db\/.*\.bak$/.test(name));
-  return { name: 'environment', root, includes, excludes: live, git: true };
-}
 
 /** Directories and files outside of the environment that belong to it: links lead there, or trac.ini names them. */
 function elsewhere(context: Context, root: string, configuration: TracConfiguration): TreeSource[] {
@@ -97,7 +82,10 @@ function tracTrees(context: Context): TreeSource[] {
   const { source } = tracDatabase(configuration, environmentOf(context));
   const { file } = source.connection as { file?: string };
   const database = file === undefined ? undefined : context.view.resolve(file);
-  return [environmentTree(root, database), ...elsewhere(context, root, configuration)];
+  const copies = namesIn(join(root, 'db')).filter((name) => name.endsWith('.bak'));
+  const excludes = ['log', ...copies.map((name) => `db/${name}`)];
+  const tree = treeBeside({ name: 'environment', root, excludes, git: true }, database);
+  return [tree, ...elsewhere(context, root, configuration)];
 }
 
 export default defineAgent({
