@@ -83,6 +83,8 @@ export interface AgentDefinition<S extends SettingTable = SettingTable> {
   databaseServer?: { engine: string; list: string };
   /** @returns the application's version; a throw counts as `unknown`, with a warning */
   version(context: AgentContext<S>): Promise<string> | string;
+  /** What one version has written no other one reads: a restore refuses a higher version here as well as a lower one. */
+  exactVersion?: boolean;
   /** @returns the number of the build that the data belongs to, where an application has such a thing beside its version */
   build?(context: AgentContext<S>): string | undefined;
   databases(context: AgentContext<S>): Promise<DatabaseSource[]> | DatabaseSource[];
