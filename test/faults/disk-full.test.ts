@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, it } from 'vitest';
 import { daysAgo, testArchiver } from '../helpers/archiver.ts';
+import { checkArchives } from '../helpers/check-archives.ts';
 import { makeArchive } from '../helpers/make-archive.ts';
 import { makeHost } from '../helpers/notify.ts';
 import { randomFrom, SEED, THOROUGH } from '../helpers/random.ts';
@@ -17,19 +18,6 @@ const isRoot = process.getuid?.() === 0;
 const sh = (script: string, ...args: string[]) =>
   execa('bash', ['-euo', 'pipefail', '-c', script, 'bash', ...args]);
 const sha256 = async (path: string) => (await sh('sha256sum < "$1" | cut -c-64', path)).stdout;
-
-/** Every archive in a directory and below has checksum files that agree, and is what its manifest says. */
-async function checkArchives(directory: string, context: string): Promise<void> {
-  const { stdout } = await sh(
-    `find "$1" -name '*.tar' ! -name '.part-*' ! -path '*/.quarantine/*'`,
-    directory,
-  );
-  for (const path of stdout.split('\n').filter((line) => line !== '')) {
-    const check =
-      'cd "$(dirname "$1")"; sha256sum -c --quiet --strict "$1.sha256"; sha1sum -c --quiet --strict "$1.sha1"; tar -tf "$1"';
-    await sh(check, path).catch((error) => expect(error.message, context).toBe(''));
-  }
-}
 
 /** What is made to happen: the call, and what it says in place of being made. */
 const FAULTS = [

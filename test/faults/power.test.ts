@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, it } from 'vitest';
 import { daysAgo, testArchiver } from '../helpers/archiver.ts';
+import { checkArchives } from '../helpers/check-archives.ts';
 import { makeArchive } from '../helpers/make-archive.ts';
 import { CUTS, canCutPower, type Disk, FILE_SYSTEMS, type FileSystem, makeDisk } from '../helpers/power.ts';
 import { randomFrom, SEED, THOROUGH } from '../helpers/random.ts';
@@ -18,13 +19,9 @@ const sh = (script: string, ...args: string[]) =>
   execa('bash', ['-euo', 'pipefail', '-c', script, 'bash', ...args]);
 const sha256 = async (path: string) => (await sh('sha256sum < "$1" | cut -c-64', path)).stdout;
 
-/** What has an archive's final name is as its checksum files and its manifest say. */
-async function checkArchives(directory: string, at: string): Promise<void> {
-  const { stdout } = await sh(`find "$1" -name '*.tar' ! -name '.part-*'`, directory);
-  for (const path of stdout.split('\n').filter((line) => line !== '')) {
-    const check =
-      'cd "$(dirname "$1")"; sha256sum -c --quiet --strict "$1.sha256"; sha1sum -c --quiet --strict "$1.sha1"';
-    await sh(check, path).catch(({ stderr }) => expect(stderr, at).toBe(''));
+/** Also by what each archive's members should be. */
+async function verifyArchives(directory: string, at: string): Promise<void> {
+  for (const path of await checkArchives(directory, at)) {
     const verified = await execa(join(import.meta.dirname, '../../bin/garner'), ['archive', 'verify', path], {
       reject: false,
     });
@@ -88,7 +85,7 @@ eachFileSystem('F21 an agent: its archive is whole or absent after a power cut',
     agent,
     async (at) => {
       if (at === '') expect(archives()).toHaveLength(1);
-      await checkArchives(disk.path, at);
+      await verifyArchives(disk.path, at);
       const before = archives();
       const next = await agent();
       expect(next.exitCode, `${at}\n${next.stderr}`).toBe(0);
@@ -97,7 +94,7 @@ eachFileSystem('F21 an agent: its archive is whole or absent after a power cut',
         readdirSync(work).filter((name) => name.startsWith('.part-')),
         at,
       ).toEqual([]);
-      await checkArchives(disk.path, at);
+      await verifyArchives(disk.path, at);
     },
   );
   bench.remove();
@@ -126,7 +123,7 @@ eachFileSystem(
         )),
       (wrap) => archiver.run(['pull'], { wrap }),
       async (at) => {
-        await checkArchives(archiver.root, at);
+        await verifyArchives(archiver.root, at);
         const offered = join(work, `${made.name}.tar`);
         if (existsSync(offered)) expect(await sha256(offered)).toBe(made.sha256);
         else {
@@ -142,7 +139,7 @@ eachFileSystem(
         expect(await archiver.query('PRAGMA integrity_check; SELECT state FROM archives')).toBe(
           'ok\npresent',
         );
-        await checkArchives(archiver.root, at);
+        await verifyArchives(archiver.root, at);
       },
     );
     archiver.remove();
@@ -169,7 +166,7 @@ eachFileSystem(
         void (await sh('rm -rf "$2/archive"; cp -a "$1/start" "$2/archive"', archiver.directory, disk.path)),
       (wrap) => archiver.run(['prune'], { wrap }),
       async (at) => {
-        await checkArchives(archiver.root, at);
+        await verifyArchives(archiver.root, at);
         expect(readdirSync(group), at).toEqual(expect.arrayContaining(kept));
         const next = await archiver.run(['prune']);
         expect(next.exitCode, `${at}\n${next.stderr}`).toBe(0);

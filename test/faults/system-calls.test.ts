@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, it } from 'vitest';
 import { daysAgo, testArchiver } from '../helpers/archiver.ts';
+import { checkArchives } from '../helpers/check-archives.ts';
 import { makeArchive } from '../helpers/make-archive.ts';
 import { makeHost } from '../helpers/notify.ts';
 import { randomFrom, SEED, THOROUGH } from '../helpers/random.ts';
@@ -15,15 +16,6 @@ const TRIES = 3;
 const LIMIT = { timeout: THOROUGH ? 900_000 : 120_000 };
 const sh = (script: string, ...args: string[]) =>
   execa('bash', ['-euo', 'pipefail', '-c', script, 'bash', ...args]);
-
-/** Every archive in a directory and below has checksum files that agree. */
-const checkArchives = (directory: string) =>
-  sh(
-    `find "$1" -name '*.tar' ! -name '.part-*' -print0 | while IFS= read -r -d '' file; do
-      cd "$(dirname "$file")"; sha256sum -c --quiet --strict "$file.sha256"; sha1sum -c --quiet --strict "$file.sha1"
-    done`,
-    directory,
-  );
 
 const parts = async (directory: string): Promise<string> =>
   (await sh('find "$1" -name ".part-*"', directory)).stdout;
