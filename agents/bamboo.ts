@@ -10,7 +10,7 @@ import {
   databaseOfConfiguration,
   readAtlassianConfiguration,
 } from './toolkit/atlassian.ts';
-import { homeTrees, installedVersion, isBelow, propertyOf } from './toolkit/atlassian-home.ts';
+import { findHome, homeTrees, installedVersion, isBelow, propertyOf } from './toolkit/atlassian-home.ts';
 import { withheldSecrets } from './toolkit/atlassian-secrets.ts';
 import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
 
@@ -44,12 +44,16 @@ const LEFT_OUT = [
 const pointerOf = ({ settings }: Context): string =>
   join(settings.BAMBOO_INSTALL_DIR, 'atlassian-bamboo/WEB-INF/classes/bamboo-init.properties');
 
-function homeOf(context: Context): string {
-  const { settings, view } = context;
-  return view.resolve(
-    settings.BAMBOO_HOME ?? propertyOf(view, pointerOf(context), 'bamboo.home') ?? DEFAULT_HOME,
-  );
-}
+const homeOf = (context: Context): string =>
+  findHome(context.view, {
+    named: context.settings.BAMBOO_HOME,
+    setting: 'BAMBOO_HOME',
+    script: join(context.settings.BAMBOO_INSTALL_DIR, 'bin/setenv.sh'),
+    variable: 'BAMBOO_HOME',
+    pointer: pointerOf(context),
+    key: 'bamboo.home',
+    fallback: DEFAULT_HOME,
+  });
 
 const readConfiguration = (context: Context): AtlassianConfiguration =>
   readAtlassianConfiguration(context.view, join(homeOf(context), 'bamboo.cfg.xml'));
@@ -139,8 +143,9 @@ export default defineAgent({
   build: (context) => readConfiguration(context).buildNumber,
 
   databases(context) {
-    const serverXml = join(context.settings.BAMBOO_INSTALL_DIR, 'conf/server.xml');
-    return [databaseOfConfiguration(readConfiguration(context), context.view, [serverXml]).source];
+    const conf = join(context.settings.BAMBOO_INSTALL_DIR, 'conf');
+    const tomcatFiles = [join(conf, 'server.xml'), join(conf, 'context.xml')];
+    return [databaseOfConfiguration(readConfiguration(context), context.view, tomcatFiles).source];
   },
 
   trees: treesOf,

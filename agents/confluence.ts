@@ -10,7 +10,7 @@ import {
   databaseOfConfiguration,
   readAtlassianConfiguration,
 } from './toolkit/atlassian.ts';
-import { homeTrees, installedVersion, isBelow, propertyOf } from './toolkit/atlassian-home.ts';
+import { findHome, homeTrees, installedVersion, isBelow } from './toolkit/atlassian-home.ts';
 import { withheldSecrets } from './toolkit/atlassian-secrets.ts';
 import { attachmentFiles } from './toolkit/confluence-attachments.ts';
 import { type AgentContext, defineAgent } from './toolkit/define-agent.ts';
@@ -49,14 +49,16 @@ const LEFT_OUT = [
   ...['backups', 'analytics-logs', 'lock', '.lock', '*.pid'],
 ];
 
-function homeOf({ settings, view }: Context): string {
-  if (settings.CONFLUENCE_HOME_DIR !== undefined) return settings.CONFLUENCE_HOME_DIR;
-  const pointer = join(
-    settings.CONFLUENCE_INSTALL_DIR,
-    'confluence/WEB-INF/classes/confluence-init.properties',
-  );
-  return propertyOf(view, pointer, 'confluence.home') ?? DEFAULT_HOME;
-}
+const homeOf = ({ settings, view }: Context): string =>
+  findHome(view, {
+    named: settings.CONFLUENCE_HOME_DIR,
+    setting: 'CONFLUENCE_HOME_DIR',
+    script: join(settings.CONFLUENCE_INSTALL_DIR, 'bin/setenv.sh'),
+    variable: 'CONFLUENCE_HOME',
+    pointer: join(settings.CONFLUENCE_INSTALL_DIR, 'confluence/WEB-INF/classes/confluence-init.properties'),
+    key: 'confluence.home',
+    fallback: DEFAULT_HOME,
+  });
 
 /** A home without the file will do where the database is named elsewhere: all of it is then below the home. */
 function readConfiguration(context: Context): AtlassianConfiguration {
@@ -83,7 +85,7 @@ interface Places {
 /** Where the files are, without links. */
 function placesOf(context: Context): Places {
   const { view } = context;
-  const home = view.resolve(homeOf(context));
+  const home = homeOf(context);
   const { properties, file } = readConfiguration(context);
   const sharedHome = properties.get('confluence.cluster.home')?.trim();
   const expand = (value: string, confluenceHome: string): string => {

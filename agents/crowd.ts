@@ -9,7 +9,7 @@ import {
   databaseOfConfiguration,
   readAtlassianConfiguration,
 } from './toolkit/atlassian.ts';
-import { homeTrees, installedVersion, propertyOf } from './toolkit/atlassian-home.ts';
+import { findHome, homeTrees, installedVersion } from './toolkit/atlassian-home.ts';
 import { withheldSecrets } from './toolkit/atlassian-secrets.ts';
 import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
 
@@ -32,10 +32,16 @@ type Context = AgentContext<typeof SETTINGS>;
 /** What Crowd makes anew, by the same names below the home and below its `shared`, which may be another disk. */
 const LEFT_OUT = [...['bundled-plugins', 'caches', 'logs', 'temp', 'backups', 'analytics-logs', '*.pid']];
 
-function homeOf({ settings, view }: Context): string {
-  const pointer = join(settings.CROWD_INSTALL_DIR, 'crowd-webapp/WEB-INF/classes/crowd-init.properties');
-  return settings.CROWD_HOME ?? propertyOf(view, pointer, 'crowd.home') ?? DEFAULT_HOME;
-}
+const homeOf = ({ settings, view }: Context): string =>
+  findHome(view, {
+    named: settings.CROWD_HOME,
+    setting: 'CROWD_HOME',
+    script: join(settings.CROWD_INSTALL_DIR, 'apache-tomcat/bin/setenv.sh'),
+    variable: 'CROWD_HOME',
+    pointer: join(settings.CROWD_INSTALL_DIR, 'crowd-webapp/WEB-INF/classes/crowd-init.properties'),
+    key: 'crowd.home',
+    fallback: DEFAULT_HOME,
+  });
 
 /** In `shared`, which may be a disk that isn't mounted; before 3, where there is none, in the home itself. */
 function configurationFile(context: Context): string {

@@ -4,7 +4,7 @@ import { join, relative } from 'node:path';
 import { path } from '../lib/settings.ts';
 import { shellWord } from '../lib/text.ts';
 import { databaseOfCredentials, dataSourceOf } from './toolkit/atlassian.ts';
-import { homeTrees, installedVersion, isBelow, propertyOf } from './toolkit/atlassian-home.ts';
+import { findHome, homeTrees, installedVersion, isBelow, propertyOf } from './toolkit/atlassian-home.ts';
 import { withheldSecrets } from './toolkit/atlassian-secrets.ts';
 import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
 import { jiraAttachments } from './toolkit/jira-attachments.ts';
@@ -41,13 +41,16 @@ const LEFT_OUT = [
   ...['.jira-home.lock', '*.pid'],
 ];
 
-function homeOf({ settings, view }: Context): string {
-  const pointer = join(
-    settings.JIRA_INSTALL_DIR,
-    'atlassian-jira/WEB-INF/classes/jira-application.properties',
-  );
-  return view.resolve(settings.JIRA_HOME ?? propertyOf(view, pointer, 'jira.home') ?? DEFAULT_HOME);
-}
+const homeOf = ({ settings, view }: Context): string =>
+  findHome(view, {
+    named: settings.JIRA_HOME,
+    setting: 'JIRA_HOME',
+    script: join(settings.JIRA_INSTALL_DIR, 'bin/setenv.sh'),
+    variable: 'JIRA_HOME',
+    pointer: join(settings.JIRA_INSTALL_DIR, 'atlassian-jira/WEB-INF/classes/jira-application.properties'),
+    key: 'jira.home',
+    fallback: DEFAULT_HOME,
+  });
 
 const readConfiguration = (context: Context): JiraConfiguration =>
   readJiraConfiguration(context.view, join(homeOf(context), 'dbconfig.xml'));
@@ -95,7 +98,8 @@ export default defineAgent({
 
   databases(context) {
     const { credentials, dataSource = '' } = readConfiguration(context);
-    const tomcatFiles = [join(context.settings.JIRA_INSTALL_DIR, 'conf/server.xml')];
+    const conf = join(context.settings.JIRA_INSTALL_DIR, 'conf');
+    const tomcatFiles = [join(conf, 'server.xml'), join(conf, 'context.xml')];
     const { source } =
       credentials === undefined
         ? dataSourceOf(dataSource, context.view, tomcatFiles)

@@ -15,6 +15,58 @@ export function propertyOf(view: HostView, file: string, key: string): string | 
   return parseJavaProperties(view.readText(file)).get(key)?.trim() || undefined;
 }
 
+/** Where an application is told its home. */
+export interface HomePlaces {
+  /** The value of our own setting, and its name. */
+  named: string | undefined;
+  setting: string;
+  /** The installation's script that sets the environment, and the variable that counts there. */
+  script: string;
+  variable: string;
+  /** The installation's file, and the key in it, which is a property of Java too. */
+  pointer: string;
+  key: string;
+  fallback: string;
+}
+
+/**
+ * What the script sets wins over the file, in which an older home may still stand.
+ * @returns the home, without links
+ * @throws application-configuration where the script computes it
+ */
+export function findHome(view: HostView, places: HomePlaces): string {
+  const { named, script, pointer, key, fallback } = places;
+  return view.resolve(
+    named ??
+      (view.exists(script) ? homeOfScript(view.readText(script), places) : undefined) ??
+      propertyOf(view, pointer, key) ??
+      fallback,
+  );
+}
+
+/** One word of a shell, quoted or not, in which nothing is expanded. */
+const LITERAL = /^(?:"([^"$`\\]*)"|'([^']*)'|([^\s"'$`\\;&|()<>]*))(?=[\s;]|$)/;
+
+/** @param text `JIRA_HOME=…` or `-Djira.home=…`, as often as it is there: the last counts, a property first */
+function homeOfScript(text: string, { script, variable, key, setting }: HomePlaces): string | undefined {
+  const lines = text.split(/\r?\n/).filter((line) => !/^\s*#/.test(line));
+  const lastOf = (pattern: RegExp): string | undefined =>
+    lines.flatMap((line) => pattern.exec(line)?.[1] ?? []).at(-1);
+  const written =
+    // as a rule within a quoted list of them
+    lastOf(new RegExp(`-D${RegExp.escape(key)}=(["'].*|[^\\s"']*)`)) ??
+    lastOf(new RegExp(`^\\s*(?:export\\s+)?${variable}=(.*)$`));
+  if (written === undefined) return undefined;
+  const word = LITERAL.exec(written);
+  if (word === null) {
+    const cause = 'it is not written there literally';
+    throw cannot('application-configuration', 'read the home from', script, cause, {
+      hint: `set ${setting}`,
+    });
+  }
+  return word.slice(1).find(Boolean); // `JIRA_HOME=""` stands there by default, and sets nothing
+}
+
 /**
  * @param shared a cluster's shared home, where there is one
  * @param leftOut what is made anew, by the same names below the home and below the shared home
