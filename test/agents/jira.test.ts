@@ -1,5 +1,5 @@
 // The jira agent: the contract on MariaDB, and which files the rows of attachments name, in both dialects of SQL.
-import { rmSync } from 'node:fs';
+import { mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, it } from 'vitest';
@@ -9,6 +9,7 @@ import { leftOutOf, PASSWORD, write } from '../helpers/atlassian.ts';
 import { ATTACHMENTS, createJiraDatabase, createJiraFiles, databaseConfiguration } from '../helpers/jira.ts';
 import { startMariadb } from '../helpers/mariadb.ts';
 import { startPostgres } from '../helpers/postgres.ts';
+import { makeBench, snapshot } from '../helpers/run.ts';
 
 const account = { database: 'jiradb', user: 'jira', password: PASSWORD };
 
@@ -58,3 +59,41 @@ it.each([
     for (const file of files) expect(concerns(file), file).toBe(true);
   },
 );
+
+it("brings a cluster's shared home and linked attachments of 10 back to a wiped host, and says what it lacks", async () => {
+  const bench = makeBench();
+  const at = (name: string): string => join(bench.directory, name);
+  const [install, home, shared, disk] = [at('install'), at('jira'), at('shared'), at('disk')];
+  await createJiraFiles(install, shared, '10.3.2');
+  mkdirSync(home);
+  renameSync(join(shared, 'keys'), at('keys'));
+  renameSync(join(shared, 'data/attachments'), disk);
+  symlinkSync(disk, join(shared, 'data/attachments'));
+  const secured = { url: 'jdbc:postgresql://db/jira', user: 'jira', password: '{ATL_SECURED}' };
+  write(join(home, 'dbconfig.xml'), databaseConfiguration(secured, { type: 'postgres72', schema: 'public' }));
+  write(join(home, 'cluster.properties'), `jira.node.id = node1\njira.shared.home = ${shared}\n`);
+  // any database: the one that dbconfig.xml names can't be had without its password
+  await execa('sqlite3', [at('jira.db')], {
+    input: 'CREATE TABLE project (id); INSERT INTO project VALUES (1);',
+  });
+  const env = {
+    JIRA_INSTALL_DIR: install,
+    JIRA_HOME: home,
+    GARNER_DATABASE_URL: `sqlite://${at('jira.db')}`,
+  };
+  const places = [join(home, 'dbconfig.xml'), join(shared, 'data'), disk];
+  const before = await snapshot(...places);
+
+  const ran = await bench.run('agent-jira', ['--json'], { env });
+  expect(ran).toMatchObject({ exitCode: 0 });
+  const { archive, withheld, members } = JSON.parse(ran.stdout);
+  expect(withheld).toMatchObject([{ what: expect.stringContaining('{ATL_SECURED}') }]);
+  expect(members.map(({ name }: { name: string }) => name)).toEqual(
+    expect.arrayContaining(['home.tar.zst', 'shared.tar.zst', 'attachments.tar.zst']),
+  );
+  for (const lost of [home, shared, disk, at('jira.db')]) rmSync(lost, { recursive: true });
+  expect(await bench.run('agent-jira', ['restore', archive], { env })).toMatchObject({ exitCode: 0 });
+  expect(await snapshot(...places)).toBe(before);
+  expect(readlinkSync(join(shared, 'data/attachments'))).toBe(disk);
+  bench.remove();
+});
