@@ -22,13 +22,14 @@ export async function beginQuiet(
 ): Promise<void> {
   if (agent.quiet === undefined) return;
   let current: UndoStep | undefined;
-  info(`${agent.title} is quieted`);
   await agent.quiet.begin(context, (token) => {
     const step: UndoStep = { kind: 'quiet', token: token ?? null };
     if (current === undefined) mark.add(step);
     else mark.replace(current, step);
     current = step;
   });
+  // one that is quiet already, or can't be told to be, is as it was
+  if (current !== undefined) info(`${agent.title} is quieted`);
 }
 
 /**
