@@ -16,9 +16,9 @@ const DRAIN_LIMIT_MS = 15 * 60_000;
 
 /** What an archive lacks that was made without the lock: no warning of every night, for nobody may want to lock. */
 export const UNLOCKED: Withheld = {
-  what: 'one moment for all: it was not locked, so that repositories may be newer than the database',
+  what: 'a moment that database and repositories have in common, for it was not locked',
   remedy:
-    'set the address and an account for the maintenance lock; after a restore compare pull requests with their branches',
+    'set its address and an account, and it is locked meanwhile; after a restore compare pull requests with their branches',
 };
 
 const tokenSchema = z.strictObject({
