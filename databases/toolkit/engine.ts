@@ -58,6 +58,8 @@ export interface Engine<Connection = unknown> {
   fileSuffix: string;
   /** @throws configuration where the URL lacks what is needed */
   connectionFromUrl(url: URL): Connection;
+  /** For an engine whose URLs are more than the standard knows, in its place: several hosts with ports. */
+  connectionFromText?(url: string): Connection;
   /** Names the database for people, without a secret. */
   describe(connection: Connection): string;
   /** The name of the database itself. */
@@ -73,8 +75,6 @@ export interface Engine<Connection = unknown> {
   occupied(connection: Connection, signal: AbortSignal): Promise<string | undefined>;
   /** Puts a dump into the database. @returns where what was replaced lies now, if anything was */
   restore(connection: Connection, context: RestoreContext): Promise<string | undefined>;
-  /** Whether its clients can run in the server's container, see container.ts. */
-  runsInContainer?: boolean;
   /** Whether its clients can run in the server's container, see container.ts. */
   runsInContainer?: boolean;
   /** Whether a restore may use several connections. */

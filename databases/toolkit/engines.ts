@@ -26,7 +26,11 @@ export async function connectionFromUrl(
   for (const name of moduleNames(FOLDER)) {
     const engine = await loadModule<Engine>(FOLDER, name);
     if (scheme === undefined || !engine.schemes.includes(scheme)) continue;
-    if (!URL.canParse(url) || !isDecodable(url)) break;
+    if (!isDecodable(url)) break;
+    if (engine.connectionFromText !== undefined) {
+      return { engine, connection: engine.connectionFromText(url) };
+    }
+    if (!URL.canParse(url)) break;
     return { engine, connection: engine.connectionFromUrl(new URL(url)) };
   }
   throw cannot('configuration', 'use setting', setting, 'it is no database URL that garner knows', {
