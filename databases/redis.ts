@@ -187,6 +187,8 @@ const engine: Engine<RedisConnection> = {
     const cause = damage === undefined ? 'the dump is cut off' : causeText(damage);
     throw cannot('database-restore', 'restore database', describeConnection(connection), cause, { hint });
   },
+
+  runsInContainer: true,
 };
 
 export default engine;

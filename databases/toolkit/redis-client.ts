@@ -2,16 +2,10 @@
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { cannot, type ErrorCode, type GarnerError } from '../../lib/errors.ts';
-import {
-  type Command,
-  capture,
-  describeExit,
-  type Ended,
-  findProgram,
-  startPipeline,
-} from '../../lib/process.ts';
+import { type Command, capture, describeExit, type Ended, startPipeline } from '../../lib/process.ts';
 import { registerSecret } from '../../lib/redact.ts';
 import { escapeControls } from '../../lib/text.ts';
+import { clientCommand, containerSuffix, findClientProgram, serverAddress } from './container.ts';
 
 /** What isn't set is the client's own default: 127.0.0.1:6379, no account. */
 export interface RedisConnection {
@@ -32,24 +26,22 @@ export function describeConnection({
   socket,
   user,
 }: RedisConnection): string {
-  return `${user === undefined ? '' : `${user}@`}${socket ?? `${host}:${port}`}`;
+  return `${user === undefined ? '' : `${user}@`}${socket ?? `${host}:${port}`}${containerSuffix()}`;
 }
 
 /** @param options e.g. `--rdb -`, or a command of Redis */
-export function redisClient(
-  { host, port, socket, user, tls }: RedisConnection,
-  options: readonly string[],
-): Command {
+export function redisClient({ user, tls, ...address }: RedisConnection, options: readonly string[]): Command {
+  const { host, port, socket } = serverAddress(address);
   const named = { '-h': host, '-p': port?.toString(), '-s': socket, '--user': user };
   const certificates = { '--cacert': tls?.cacert, '--cert': tls?.cert, '--key': tls?.key };
   const secure = tls === undefined ? [] : ['--tls', ...(host === undefined ? [] : ['--sni', host])];
   const args = Object.entries({ ...named, ...certificates }).flatMap(([name, value]) =>
     value === undefined ? [] : [name, value],
   );
-  return {
-    file: findProgram(['redis-cli', 'valkey-cli'], 'redis-tools'),
+  return clientCommand({
+    file: findClientProgram(['redis-cli', 'valkey-cli'], 'redis-tools'),
     args: [...secure, ...args, ...options],
-  };
+  });
 }
 
 /** @returns the option that makes the client read the password from stdin, and the line to put there */
