@@ -87,7 +87,7 @@ export async function planTrees(
   });
 }
 
-/** @throws version-gate where the application here is older than the archive's, without `force` */
+/** @throws version-gate where the application here is older than the archive's, or has to be the same, without `force` */
 export async function checkVersion(
   agent: AgentDefinition,
   manifest: Manifest,
@@ -103,7 +103,8 @@ export async function checkVersion(
     );
     return;
   }
-  const order = compareVersions(here, manifest.version);
+  const order =
+    agent.exactVersion && here !== manifest.version ? -1 : compareVersions(here, manifest.version);
   if (order === undefined || order === 0) return;
   const text = `${agent.title} here is ${here}, the archive is of ${manifest.version}`;
   if (order > 0) return warn(`${text}: the application may have to upgrade its data`);
