@@ -91,6 +91,8 @@ export function archiveCommands(program: Command, { known }: CommandContext): vo
         const files = `${plural(fileCount, 'file')}, ${unnamedCount} without a row`;
         print(`checked   ${escapeControls(`${database} and ${tree}: ${rows}; ${files}`)}`);
       }
+      for (const { what, remedy } of manifest.withheld ?? [])
+        print(`left out  ${escapeControls(`${what}: ${remedy}`)}`);
       for (const { message } of manifest.warnings) print(`warning: ${escapeControls(message)}`);
     });
 

@@ -89,6 +89,8 @@ export function messageOfRun(
       { label: 'Size', value: `${formatSize(archive.sizeBytes)} (${archive.sizeBytes} bytes)` },
       { label: 'SHA-256', value: archive.sha256 },
     );
+    const withheld = archive.withheld.map(({ what, remedy }) => `${what}: ${remedy}`);
+    if (withheld.length > 0) facts.push({ label: 'Left out', value: withheld.join('\n') });
   }
   return makeMessage({ ...verdict, name: about.name, host: about.host, facts, log: about.log });
 }

@@ -1,11 +1,13 @@
-// What a backup would hold, without making one: version, databases, trees with sizes, what is left out. No secret.
+// What a backup would hold, without making one: version, databases, trees with sizes, and what is left out, with the size of
+// that too. No secret.
 import { loadEngine } from '../../databases/toolkit/engines.ts';
 import { causeText } from '../../lib/errors.ts';
 import { formatSize, plural } from '../../lib/text.ts';
-import type { AgentContext, AgentDefinition } from './define-agent.ts';
+import type { AgentContext, AgentDefinition, Withheld } from './define-agent.ts';
 import { databasesOf } from './sources.ts';
 import { readVersion } from './versions.ts';
-import { walkTree } from './walk.ts';
+import { type Extent, walkTree } from './walk.ts';
+import { withheldLines } from './withheld.ts';
 
 export interface Description {
   application: string;
@@ -25,10 +27,13 @@ export interface Description {
     name: string;
     root: string;
     includes: string[] | null;
-    leftOut: string[];
+    /** Each pattern, with how much it leaves out on this host. */
+    leftOut: { pattern: string; fileCount: number; sizeBytes: number }[];
     fileCount: number;
     sizeBytes: number;
   }[];
+  /** What a restore needs besides; null where the agent could not tell. */
+  withheld: Withheld[] | null;
 }
 
 /** @throws what a backup would stop with: unreadable configuration, a database that can't be reached, a missing directory */
@@ -61,12 +66,22 @@ export async function describeAgent(
   for (const tree of await agent.trees(context)) {
     let fileCount = 0;
     let sizeBytes = 0;
-    for (const entry of walkTree(tree, [context.view.resolve(context.settings.GARNER_WORK_DIR)])) {
+    const leftOut = new Map(
+      tree.excludes?.map((pattern) => [pattern, { pattern, fileCount: 0, sizeBytes: 0 }]),
+    );
+    const onLeftOut = (pattern: string, extent: Extent): void => {
+      const sum = leftOut.get(pattern);
+      if (sum === undefined) return;
+      sum.fileCount += extent.fileCount;
+      sum.sizeBytes += extent.sizeBytes;
+    };
+    const notThese = [context.view.resolve(context.settings.GARNER_WORK_DIR)];
+    for (const entry of walkTree(tree, notThese, { onLeftOut })) {
       if (!entry.isDirectory) fileCount += 1;
       sizeBytes += entry.sizeBytes;
     }
-    const { name, root, includes = null, excludes = [] } = tree;
-    trees.push({ name, root, includes, leftOut: excludes, fileCount, sizeBytes });
+    const { name, root, includes = null } = tree;
+    trees.push({ name, root, includes, leftOut: [...leftOut.values()], fileCount, sizeBytes });
   }
   return {
     application: agent.application,
@@ -76,11 +91,24 @@ export async function describeAgent(
     version,
     databases,
     trees,
+    withheld: withheldOf(agent, context),
   };
 }
 
+/** A pattern that only stands for empty directories leaves out nothing to speak of. */
+const isThere = ({ fileCount }: { fileCount: number }): boolean => fileCount > 0;
+
+function withheldOf(agent: AgentDefinition, context: AgentContext): Withheld[] | null {
+  try {
+    return agent.withheld?.(context) ?? [];
+  } catch {
+    return null; // a backup warns of it
+  }
+}
+
 /** @returns the description as lines for people */
-export function formatDescription({ title, version, host, databases, trees }: Description): string {
+export function formatDescription(description: Description): string {
+  const { title, version, host, databases, trees, withheld } = description;
   const lines = [`${title} ${version} on ${host}`];
   for (const { name, engine, location, serverVersion, tableCount, sizeBytes } of databases) {
     lines.push(
@@ -90,7 +118,12 @@ export function formatDescription({ title, version, host, databases, trees }: De
   for (const { name, root, includes, leftOut, fileCount, sizeBytes } of trees) {
     lines.push(`files ${name}: ${root}, ${plural(fileCount, 'file')}, ${formatSize(sizeBytes)}`);
     if (includes !== null) lines.push(`  only: ${includes.join(', ')}`);
-    if (leftOut.length > 0) lines.push(`  left out: ${leftOut.join(', ')}`);
+    const [there, absent] = [leftOut.filter(isThere), leftOut.filter((one) => !isThere(one))];
+    for (const { pattern, fileCount, sizeBytes } of there)
+      lines.push(`  left out: ${pattern}, ${plural(fileCount, 'file')}, ${formatSize(sizeBytes)}`);
+    if (absent.length > 0)
+      lines.push(`  would be left out: ${absent.map(({ pattern }) => pattern).join(', ')}`);
   }
+  lines.push(...withheldLines(withheld ?? []));
   return `${lines.join('\n')}\n`;
 }

@@ -22,17 +22,45 @@ export function nameText(path: string): string {
   return bytes(path).toString('utf8');
 }
 
-/** @returns a function that tells whether a path below the root is left out */
-function excluder(patterns: readonly string[]): (path: string) => boolean {
-  if (patterns.length === 0) return () => false;
+/** @returns a function that gives the pattern by which a path below the root is left out */
+function excluder(patterns: readonly string[]): (path: string) => string | undefined {
   const alternatives = patterns.map((pattern) =>
     pattern
       .split('*')
       .map((part) => RegExp.escape(latin1(part)))
       .join('[^/]*'),
   );
-  const expression = new RegExp(`^(?:${alternatives.join('|')})$`, 's');
-  return (path) => expression.test(path);
+  const whole = (expression: string): RegExp => new RegExp(`^(?:${expression})$`, 's');
+  const any = whole(alternatives.join('|'));
+  const each = alternatives.map(whole);
+  // one look at a path that stays, which most do
+  return (path) => (any.test(path) ? patterns[each.findIndex((one) => one.test(path))] : undefined);
+}
+
+/** What is below a path. */
+export interface Extent {
+  fileCount: number;
+  sizeBytes: number;
+}
+
+/** @returns how much there is at a path and below it; what can't be read is passed over */
+function measure(absolute: string): Extent {
+  const stat = lstatSync(bytes(absolute), { throwIfNoEntry: false });
+  if (stat === undefined) return { fileCount: 0, sizeBytes: 0 };
+  if (!stat.isDirectory()) return { fileCount: 1, sizeBytes: stat.isFile() ? stat.size : 0 };
+  const sum: Extent = { fileCount: 0, sizeBytes: 0 };
+  let names: string[] = [];
+  try {
+    names = readdirSync(bytes(absolute), { encoding: 'latin1' });
+  } catch {
+    // it is left out: no reason to fail
+  }
+  for (const name of names) {
+    const { fileCount, sizeBytes } = measure(`${absolute}/${name}`);
+    sum.fileCount += fileCount;
+    sum.sizeBytes += sizeBytes;
+  }
+  return sum;
 }
 
 /** @throws file-unreadable where a tree's directory is missing: a disk that is not mounted, a link that leads nowhere */
@@ -45,6 +73,12 @@ export function checkRoot({ root }: TreeSource): void {
   throw cannot('file-unreadable', 'read directory', root, 'no such directory', { hint });
 }
 
+export interface WalkOptions {
+  repositories?: Set<string>;
+  from?: readonly string[];
+  onLeftOut?: (pattern: string, extent: Extent) => void;
+}
+
 /**
  * Lists what of a tree is archived: the root first, then each directory before what is in it, in a fixed order.
  * Sockets are left out, applications make them anew; devices are left out too. What vanishes meanwhile is passed over.
@@ -52,12 +86,13 @@ export function checkRoot({ root }: TreeSource): void {
  * @param notThese absolute paths of directories that are never entered: the work directory itself
  * @param repositories gets the paths of those that are found, latin1
  * @param from paths to begin with in place of the root, latin1
+ * @param onLeftOut gets what a pattern leaves out, which is measured for it
  * @throws file-unreadable where a directory can't be read
  */
 export function* walkTree(
   tree: TreeSource,
   notThese: readonly string[] = [],
-  { repositories, from }: { repositories?: Set<string>; from?: readonly string[] } = {},
+  { repositories, from, onLeftOut }: WalkOptions = {},
 ): Generator<WalkEntry> {
   const excluded = excluder(tree.excludes ?? []);
   const root = latin1(tree.root);
@@ -66,7 +101,12 @@ export function* walkTree(
 
   function* visit(path: string, place: GitPlace = 'outside'): Generator<WalkEntry> {
     const absolute = path === '.' ? root : `${root}/${path}`;
-    if (excluded(path) || skipped.has(absolute)) return;
+    if (skipped.has(absolute)) return;
+    const pattern = excluded(path);
+    if (pattern !== undefined) {
+      onLeftOut?.(pattern, measure(absolute));
+      return;
+    }
     const stat = lstatSync(bytes(absolute), { throwIfNoEntry: false });
     if (stat === undefined || stat.isSocket() || stat.isBlockDevice() || stat.isCharacterDevice()) return;
     yield {
