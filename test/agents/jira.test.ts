@@ -2,19 +2,26 @@
 import { mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import { jiraAttachments } from '../../agents/toolkit/jira-attachments.ts';
 import { agentContract } from '../contract/agent-contract.ts';
 import { leftOutOf, PASSWORD, write } from '../helpers/atlassian.ts';
 import { ATTACHMENTS, createJiraDatabase, createJiraFiles, databaseConfiguration } from '../helpers/jira.ts';
-import { startMariadb } from '../helpers/mariadb.ts';
-import { startPostgres } from '../helpers/postgres.ts';
+import { type MariaDb, startMariadb } from '../helpers/mariadb.ts';
+import { type Postgres, startPostgres } from '../helpers/postgres.ts';
 import { makeBench, snapshot } from '../helpers/run.ts';
 
 const account = { database: 'jiradb', user: 'jira', password: PASSWORD };
 
+let running: Promise<MariaDb> | undefined;
+const mariadb = (): Promise<MariaDb> => {
+  running ??= startMariadb();
+  return running;
+};
+afterAll(async () => (await running)?.stop());
+
 agentContract('jira', '9.12 on MariaDB', async (directory) => {
-  const server = await startMariadb();
+  const server = await mariadb();
   const [install, home] = [join(directory, 'install'), join(directory, 'home')];
   await createJiraDatabase(server, account);
   const leftOut = await createJiraFiles(install, home, '9.12.4');
@@ -38,27 +45,28 @@ agentContract('jira', '9.12 on MariaDB', async (directory) => {
       settings: { JIRA_HOME: join(directory, 'absent') },
       error: /absent\/dbconfig\.xml": no such file/,
     },
-    remove: () => server.stop(),
+    remove: async () => {},
   };
 });
 
-it.each([
-  ['MariaDB', startMariadb, 'mysql', '\t', ''],
-  ['PostgreSQL', startPostgres, 'postgres', '|', 'JiraSchema'],
-] as const)(
-  'names the file of each attachment, and no thumbnail, on %s',
-  async (_, start, engine, separator, schema) => {
-    await using server = await start();
-    await createJiraDatabase(server, account, `"${schema}"`);
-    const { sql, pathsOf, concerns } = jiraAttachments(engine, schema, 'data/attachments');
-    const rows = (await server.query(sql, 'jiradb')).split('\n').map((line) => line.split(separator));
-    const files = ATTACHMENTS.map((path) => join('data/attachments', path));
-    const named = rows.map((row) => pathsOf(row).filter((path) => files.includes(path)));
-    expect(named.map((paths) => paths.length)).toEqual(rows.map(() => 1));
-    expect(named.flat().sort()).toEqual([...files].sort());
-    for (const file of files) expect(concerns(file), file).toBe(true);
-  },
-);
+/** The files of all rows, and no other ones. */
+async function expectNamed(server: MariaDb | Postgres, engine: string, schema: string): Promise<void> {
+  await createJiraDatabase(server, { ...account, database: 'rows' }, `"${schema}"`);
+  const { sql, pathsOf, concerns } = jiraAttachments(engine, schema, 'data/attachments');
+  const rows = (await server.query(sql, 'rows')).split('\n').map((line) => line.split(/[\t|]/));
+  const files = ATTACHMENTS.map((path) => join('data/attachments', path));
+  const named = rows.map((row) => pathsOf(row).filter((path) => files.includes(path)));
+  expect(named.map((paths) => paths.length)).toEqual(rows.map(() => 1));
+  expect(named.flat().sort()).toEqual([...files].sort());
+  for (const file of files) expect(concerns(file), file).toBe(true);
+}
+
+it('names the file of each attachment on MariaDB', async () => expectNamed(await mariadb(), 'mysql', ''));
+
+it('names the file of each attachment on PostgreSQL, in a schema of its own', async () => {
+  await using server = await startPostgres();
+  await expectNamed(server, 'postgres', 'JiraSchema');
+});
 
 it("brings a cluster's shared home and linked attachments of 10 back to a wiped host, and says what it lacks", async () => {
   const bench = makeBench();
