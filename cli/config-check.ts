@@ -13,7 +13,7 @@ export interface CheckedFile {
   problem: string | undefined;
 }
 
-/** @returns each `.env` file and archiver.yaml of the configuration directory with what is wrong with it */
+/** @returns each `.env` file, archiver.yaml and file of operations of the configuration directory with what is wrong with it */
 export async function checkConfiguration(known: SettingTable): Promise<CheckedFile[]> {
   const directory = configDirectory();
   let names: string[] = [];
@@ -42,6 +42,11 @@ export async function checkConfiguration(known: SettingTable): Promise<CheckedFi
     const { readConfiguration } = await import('../archiver/configuration.ts');
     const file = join(directory, 'archiver.yaml');
     checked.push(check(file, () => void readConfiguration(file)));
+  }
+  const { OPERATIONS_FILES, readOperations } = await import('../agents/toolkit/operations.ts');
+  for (const name of OPERATIONS_FILES.filter((one) => names.includes(one))) {
+    const file = join(directory, name);
+    checked.push(check(file, () => void readOperations(file, [])));
   }
   return checked;
 }

@@ -1,5 +1,6 @@
 // The operations of agent-command: named commands that fill a folder. Read from operations.yaml, or from a config.json as Hamster has
 // it. Only files are read that nobody else could have written: garner runs what they say.
+import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { instanceName } from '../../archive/name.ts';
@@ -28,7 +29,8 @@ export interface OperationsFile {
   hasBucket: boolean;
 }
 
-const NAMES = ['operations.yaml', 'operations.json', 'config.json'];
+/** How the file is called, where nothing says so. */
+export const OPERATIONS_FILES = ['operations.yaml', 'operations.json', 'config.json'];
 const HINT = 'docs/operations.md shows what goes into it';
 
 /** It names a folder, and goes into a shell command. */
@@ -89,23 +91,26 @@ const hamsterSchema = z
  * @throws configuration, naming file and line; configuration-permissions
  */
 export function readOperations(given: string | undefined, beside: readonly string[]): OperationsFile {
-  const places = [...beside, configDirectory()].flatMap((place) => NAMES.map((file) => join(place, file)));
+  const places = [...beside, configDirectory()].flatMap((place) =>
+    OPERATIONS_FILES.map((file) => join(place, file)),
+  );
   for (const file of given === undefined ? places : [resolve(given)]) {
     const text = readIfThere(file);
     if (text !== undefined) return parse(file, text);
   }
   if (given !== undefined) throw cannot('configuration', 'read', given, 'no such file', { hint: HINT });
   const where = [...new Set(places.map((place) => join(place, '..')))].join(', ');
-  throw cannot('configuration', 'find', NAMES.join('" or "'), `there is none in ${where}`, {
+  throw cannot('configuration', 'find', OPERATIONS_FILES.join('" or "'), `there is none in ${where}`, {
     hint: `--config FILE or COMMAND_OPERATIONS names another; ${HINT}`,
   });
 }
 
 function readIfThere(file: string): string | undefined {
+  // a place where others may write is no error until there is something in it
+  if (!existsSync(file)) return undefined;
   try {
     return readTrustedText(file);
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
     if (error instanceof GarnerError) throw error;
     throw cannot('configuration', 'read', file, error);
   }

@@ -101,6 +101,14 @@ describe('an operation', () => {
     ).toEqual([]);
   });
 
+  it('sweeps what a run that was killed has left of it, and nothing of another', async () => {
+    for (const name of ['.part-command.op-xyz/Op', '.part-command.other-xyz/Op', '.part-command.op-zip.123'])
+      mkdirSync(join(bench.workDir, name), { recursive: true, mode: 0o700 });
+    await run({ command: 'echo a > Op/a', fileName: 'a.zip' });
+    const names = ['.part-command.other-xyz', 'a.zip', 'a.zip.sha1', 'a.zip.sha256'];
+    expect(bench.workFiles()).toEqual(names);
+  });
+
   it('gets its command with $Name and $Date as text; all else is the shell’s', async () => {
     const command = `cid=of-the-shell; set -- 1 2 3 4th; printf '%s\\n' $Name "$Date" $cid $4 $Names '$cid' > $Name/out`;
     const lines = (await read(await run({ command, persianDate: true }), 'out')).split('\n');
@@ -232,6 +240,7 @@ describe('an operation', () => {
   it('finds its operations by name, beside the command, in the configuration, or where it is told', async () => {
     const beside = join(bench.directory, 'beside');
     mkdirSync(beside);
+    chmodSync(beside, 0o777); // nothing is in it, so there is nothing to trust
     const yaml = (name: string): string => `operations:\n  ${name}:\n    command: echo hi > $Name/x\n`;
     const env = process.env.GARNER_CONFIG_DIR;
     process.env.GARNER_CONFIG_DIR = bench.configDir;
@@ -241,6 +250,10 @@ describe('an operation', () => {
       expect(() => names()).toThrow(/there is none in .*beside, .*config/);
       bench.configure('operations.yaml', yaml('etc'));
       expect(names()).toEqual(['etc']);
+      writeFileSync(join(beside, 'operations.json'), '{}');
+      expect(() => names()).toThrow(expect.objectContaining({ code: 'configuration-permissions' }));
+      rmSync(join(beside, 'operations.json'));
+      chmodSync(beside, 0o700);
       writeFileSync(join(beside, 'config.json'), '{"Operations": [{"Name": "Beside", "Command": "x"}]}', {
         mode: 0o600,
       });

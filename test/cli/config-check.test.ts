@@ -44,6 +44,7 @@ test('says what is wrong with every file, each once', async () => {
   put('agent-mariadb.env', 'GARNER_DATABASE_URL=mysql://u:pw12345@h/d\n', 0o644);
   put('agent-mediawki.env', '');
   put('archiver.yaml', 'archive: /x\n');
+  put('operations.yaml', 'operations:\n  a: {}\n');
   const { exitCode, lines } = await check();
   expect(exitCode).toBe(2);
   const about = (text: string): string[] => lines.filter((line) => line.includes(text));
@@ -52,6 +53,7 @@ test('says what is wrong with every file, each once', async () => {
   expect(about('it holds a secret and others can read it')).toHaveLength(1);
   expect(about('there is no agent-mediawki')).toHaveLength(1);
   expect(about('archiver.yaml": hosts')).toHaveLength(1);
+  expect(about('operations.yaml": line 2: operations.a.command: it is missing')).toHaveLength(1);
   expect(about('agent-sqlite.env: good')).toHaveLength(1);
   expect(lines.join('\n')).not.toContain('pw12345');
 });
