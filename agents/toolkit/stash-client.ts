@@ -2,6 +2,7 @@
 // reads its settings from backup-config.properties, so that no password is in an argument: one of ours, in a directory that
 // looks like the client's own, whether it is looked for there or beside the jar.
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -77,8 +78,11 @@ export async function runBackupClient(client: BackupClient, signal: AbortSignal)
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   try {
     writeFileSync(join(directory, CONFIGURATION), formatJavaProperties(settings), { mode: 0o600 });
+    // Java tells a jar that is a link where it leads, so that one is copied; what it loads may be links
+    copyFileSync(jar, join(directory, basename(jar)));
     for (const name of readdirSync(dirname(jar))) {
-      if (name !== CONFIGURATION) symlinkSync(join(dirname(jar), name), join(directory, name));
+      const isOther = name !== CONFIGURATION && name !== basename(jar);
+      if (isOther) symlinkSync(join(dirname(jar), name), join(directory, name));
     }
     info(`Stash's backup client: ${jar}`);
     const args = ['-jar', join(directory, basename(jar))];

@@ -69,6 +69,8 @@ const CLIENT = `#!/usr/bin/env python3
 import os, re, sys, tarfile
 assert sys.argv[1] == '-jar' and sys.argv[2].endswith('/stash-backup-client.jar'), sys.argv
 os.stat(sys.argv[2]); os.stat(os.path.dirname(sys.argv[2]) + '/lib/dependency.jar')
+beside = os.path.dirname(os.path.realpath(sys.argv[2])) # as Java tells a jar where it is
+assert os.path.samefile(beside, os.getcwd()), beside
 assert os.stat('backup-config.properties').st_mode & 0o77 == 0
 text = open('backup-config.properties', encoding='latin-1').read()
 values = {}
