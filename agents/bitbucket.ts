@@ -1,6 +1,7 @@
 // Bitbucket (MySQL, MariaDB, PostgreSQL): its database, its home with the repositories, attachments and installed plugins,
 // and its shared home and data stores where they lie elsewhere. Where it is told how to reach it, Bitbucket is locked for
 // maintenance meanwhile, so that all is of one moment. What it makes anew is left out: caches, the search index, logs.
+// Repositories on Mesh nodes lie on other hosts and are not in the archive.
 import { join } from 'node:path';
 import { path, paths, text } from '../lib/settings.ts';
 import { shellWord } from '../lib/text.ts';
@@ -100,6 +101,8 @@ function trees(context: Context): TreeSource[] {
 export default defineAgent({
   application: 'bitbucket',
   title: 'Bitbucket',
+  testedWith:
+    'homes made from its documentation with real repositories, a real MariaDB, and a server that answers as its REST documentation says',
   settings: SETTINGS,
 
   version: (context) =>

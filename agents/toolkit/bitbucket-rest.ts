@@ -1,5 +1,6 @@
 // The HTTP interface of Bitbucket and Stash, as far as a backup needs it. Credentials go to the one address that the settings
 // name: no redirect is followed, and plain HTTP is for this host alone unless a setting allows it. Every request ends.
+import tls from 'node:tls';
 import { cannot, causeText, type GarnerError } from '../../lib/errors.ts';
 import { boolean, type Setting, text } from '../../lib/settings.ts';
 
@@ -41,6 +42,12 @@ export const REST_SETTINGS = {
     describe: 'true: the credentials may be sent over plain HTTP to another host',
   },
 } as const satisfies Record<string, Setting>;
+
+/** Node trusts the authorities that it comes with; a company's own is in the host's store, where curl looks too. */
+let trustHostsAuthorities = (): void => {
+  tls.setDefaultCACertificates([...tls.getCACertificates('default'), ...tls.getCACertificates('system')]);
+  trustHostsAuthorities = () => {};
+};
 
 const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
@@ -94,6 +101,7 @@ export async function request(
   headers: Record<string, string> = {},
 ): Promise<Answer> {
   const shown = `${url}${path.replace(/\?.*/, '')}`;
+  if (url.startsWith('https:')) trustHostsAuthorities();
   try {
     const response = await fetch(`${url}${path}`, {
       method,
@@ -106,7 +114,11 @@ export async function request(
   } catch (error) {
     signal.throwIfAborted();
     // fetch says no more than "fetch failed"; its cause does
-    throw cannot('application-request', `ask (${method})`, shown, (error as Error).cause ?? error);
+    const cause = (error as Error).cause ?? error;
+    const isUntrusted = /CERT|SIGNATURE/.test((cause as NodeJS.ErrnoException).code ?? '');
+    throw cannot('application-request', `ask (${method})`, shown, cause, {
+      hint: isUntrusted ? 'update-ca-certificates makes an authority known to this host' : undefined,
+    });
   }
 }
 

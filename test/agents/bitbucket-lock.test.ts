@@ -11,6 +11,7 @@ import {
   startBitbucket,
 } from '../helpers/bitbucket-server.ts';
 import { freePort } from '../helpers/mariadb.ts';
+import { makeCertificates } from '../helpers/smtp-server.ts';
 
 const PASSWORD = `p&amp;%40'"\\ $x#;=ö`;
 
@@ -207,6 +208,14 @@ describe('credentials', () => {
     const alone = await begin({ url: undefined as unknown as string });
     expect(alone.error?.message).toContain('BITBUCKET_BASE_URL": it is not set');
     expect(await begin({ url: undefined as unknown as string }, none)).toEqual({ tokens: [] });
+  });
+
+  it('are not sent where the certificate is by nobody whom the host trusts', async () => {
+    await using server = await start({ certificate: await makeCertificates() });
+    const { error } = await begin(server);
+    expect(error?.message).toMatch(/cannot ask \(POST\) "https:.*": unable to verify the first certificate/);
+    expect(error?.hint).toContain('update-ca-certificates');
+    expect(server.asked).toEqual([]);
   });
 
   it('stand in no message of a server that can not be reached', async () => {

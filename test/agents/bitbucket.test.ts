@@ -24,6 +24,7 @@ import { type Bitbucket, createBitbucket, properties, put } from '../helpers/bit
 import { startBitbucket } from '../helpers/bitbucket-server.ts';
 import { type MariaDb, startMariadb } from '../helpers/mariadb.ts';
 import { type Bench, makeBench, ranOf } from '../helpers/run.ts';
+import { makeCertificates } from '../helpers/smtp-server.ts';
 
 /** Every character that some quoting somewhere gives a meaning. */
 const PASSWORD = `p&amp;%40'"\\\\n$x\${y}#; =w<ö>!:`;
@@ -150,6 +151,20 @@ describe('agent-bitbucket', () => {
     expect(server.lockedBy).toBeUndefined();
     expect(marks()).toEqual([]);
     expect(bench.workFiles()).toEqual([]);
+  });
+
+  it("trusts the authorities in the host's own store, as its other programs do", async () => {
+    const { caFile, ...certificate } = await makeCertificates();
+    await using server = await startBitbucket({ certificate, version: '8.19.4' });
+    const env = {
+      ...site.settings,
+      ...ACCOUNT,
+      BITBUCKET_BASE_URL: server.url,
+      BITBUCKET_INSTALL_DIR: '/absent',
+    };
+    const store = { SSL_CERT_FILE: caFile };
+    const trusted = await bench.run('agent-bitbucket', ['describe', '--json'], { env: { ...env, ...store } });
+    expect(JSON.parse(trusted.stdout).version).toBe('8.19.4');
   });
 
   it('copies an instance that it is not told to lock, and says what such an archive lacks', async () => {

@@ -2,6 +2,7 @@
 // it, and refuses what is not of that form. It keeps what it was asked.
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 
 export interface BitbucketServer extends AsyncDisposable {
   readonly url: string;
@@ -22,6 +23,8 @@ export interface BitbucketBehaviour {
   token?: string;
   version?: string;
   contextPath?: string;
+  /** Set: it answers by HTTPS. */
+  certificate?: { key: string; cert: string };
   /** How many times a drain is asked after until it is one. */
   polls?: number;
   /** What the drain ends with in place of DRAINED: the task's state. */
@@ -105,7 +108,7 @@ export async function startBitbucket(behaviour: BitbucketBehaviour = {}): Promis
     },
   };
 
-  const server = createServer(async (request, response) => {
+  const listener = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { pathname, search, searchParams } = new URL(request.url ?? '', 'http://x');
     const path = pathname.startsWith(`${contextPath}/`) ? pathname.slice(contextPath.length) : '/elsewhere';
     const named = search.replace(
@@ -126,11 +129,13 @@ export async function startBitbucket(behaviour: BitbucketBehaviour = {}): Promis
       answer(415, {});
     else if (route === undefined) answer(404, {});
     else answer(...(await route(request, searchParams)));
-  });
+  };
+  const { certificate } = behaviour;
+  const server = certificate ? createSecureServer(certificate, listener) : createServer(listener);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as { port: number };
   return {
-    url: `http://127.0.0.1:${port}${contextPath}`,
+    url: `${certificate ? 'https' : 'http'}://127.0.0.1:${port}${contextPath}`,
     asked,
     get lockedBy() {
       return state.lock;
