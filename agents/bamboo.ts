@@ -130,6 +130,7 @@ function treesOf(context: Context): TreeSource[] {
 export default defineAgent({
   application: 'bamboo',
   title: 'Bamboo',
+  testedWith: 'homes in the shape of Bamboo 7 and 9, made from its documentation, with a real MariaDB',
   settings: SETTINGS,
 
   version: ({ settings, view }) =>

@@ -6,6 +6,7 @@ import { defineAgent } from './toolkit/define-agent.ts';
 export default defineAgent({
   application: 'command',
   title: 'Operations',
+  testedWith: 'real commands and files',
   settings: {
     COMMAND_OPERATIONS: {
       parse: path,

@@ -13,7 +13,7 @@ import {
 import { findHome, homeTrees, installedVersion, isBelow } from './toolkit/atlassian-home.ts';
 import { withheldSecrets } from './toolkit/atlassian-secrets.ts';
 import { attachmentFiles } from './toolkit/confluence-attachments.ts';
-import { type AgentContext, defineAgent } from './toolkit/define-agent.ts';
+import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
 import type { JdbcDatabase } from './toolkit/jdbc.ts';
 import { memberName } from './toolkit/sources.ts';
 
@@ -114,9 +114,16 @@ function placesOf(context: Context): Places {
   return { home, shared, attachments };
 }
 
+function treesOf(context: Context): TreeSource[] {
+  const { home, shared, attachments } = placesOf(context);
+  return homeTrees(context.view, home, shared ?? join(home, 'shared-home'), LEFT_OUT, { attachments });
+}
+
 export default defineAgent({
   application: 'confluence',
   title: 'Confluence',
+  testedWith:
+    'homes in the shape of Confluence 7 and 9, made from its documentation, with real MariaDB and PostgreSQL',
   settings: SETTINGS,
 
   version: ({ settings, view }) =>
@@ -138,33 +145,25 @@ export default defineAgent({
     return [{ name: memberName(database), engine: 'mysql', connection, withoutRoutines: true }];
   },
 
-  trees(context) {
-    const { home, shared, attachments } = placesOf(context);
-    const trees = homeTrees(context.view, home, shared ?? join(home, 'shared-home'), LEFT_OUT);
-    if (!trees.some(({ root }) => isBelow(attachments, root))) {
-      trees.push({ name: 'attachments', root: attachments });
-    }
-    return trees;
-  },
+  trees: treesOf,
 
   crossChecks(context, databases) {
     const [database] = databases;
     if (database === undefined) return [];
-    const { home, shared, attachments } = placesOf(context);
-    const trees = { home, shared, attachments };
-    const [tree = 'home', root = home] =
-      Object.entries(trees).find(([, root]) => root !== undefined && isBelow(attachments, root)) ?? [];
+    const { attachments } = placesOf(context);
+    const tree = treesOf(context).find(({ root }) => isBelow(attachments, root));
+    if (tree === undefined) return [];
     const overridden = context.settings.GARNER_DATABASE_URL !== undefined;
     const schema =
       database.engine === 'postgres' && !overridden ? configuredDatabase(context).schema : undefined;
     return [
       {
         database: database.name,
-        tree,
+        tree: tree.name,
         ...attachmentFiles(
           database.engine,
           schema ?? 'public',
-          relative(root, attachments),
+          relative(tree.root, attachments),
           context.view.exists(join(attachments, 'v4')),
         ),
       },

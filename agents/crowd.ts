@@ -64,6 +64,7 @@ function treesOf(context: Context): TreeSource[] {
 export default defineAgent({
   application: 'crowd',
   title: 'Crowd',
+  testedWith: 'homes in the shape of Crowd 2, 3 and 5, made from its documentation, with a real PostgreSQL',
   settings: SETTINGS,
 
   version: ({ settings, view }) =>

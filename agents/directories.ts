@@ -7,6 +7,7 @@ import { rootTrees } from './toolkit/root-trees.ts';
 export default defineAgent({
   application: 'directories',
   title: 'Directories',
+  testedWith: 'real files',
   settings: {
     DIRECTORIES: { parse: paths, describe: 'the directories to back up: /a:/b' },
   },

@@ -25,6 +25,7 @@ function gitTrees({ settings, view }: AgentContext<typeof SETTINGS>): TreeSource
 export default defineAgent({
   application: 'git',
   title: 'Git repositories',
+  testedWith: 'real repositories, judged by git itself',
   settings: SETTINGS,
 
   // its files have been the same through all of a major version; a repository says itself what else it needs

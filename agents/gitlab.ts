@@ -91,6 +91,7 @@ async function makeBackup(context: Context): Promise<void> {
 export default defineAgent({
   application: 'gitlab',
   title: 'GitLab',
+  testedWith: 'an executable that behaves as the documentation of `gitlab-backup` says',
   settings: SETTINGS,
   exactVersion: true,
 

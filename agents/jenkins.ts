@@ -97,6 +97,7 @@ function withMoved(home: string, excludes: readonly string[], view: Context['vie
 export default defineAgent({
   application: 'jenkins',
   title: 'Jenkins',
+  testedWith: 'homes of Jenkins 1 and 2, made from its documentation',
   settings: SETTINGS,
 
   version({ settings, view }) {

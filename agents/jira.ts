@@ -34,8 +34,8 @@ const SETTINGS = {
 
 type Context = AgentContext<typeof SETTINGS>;
 
-/** What Jira makes anew, by the same names below the home and below a cluster's shared home. */
 const PLUGIN_CACHES = ['plugins/.bundled-plugins', 'plugins/.osgi-plugins'];
+/** What Jira makes anew, by the same names below the home and below a cluster's shared home. */
 const LEFT_OUT = [
   ...['caches', ...PLUGIN_CACHES, 'tmp', 'log', 'export', 'import', 'analytics-logs', 'monitor', 'localq'],
   ...['.jira-home.lock', '*.pid'],
@@ -85,6 +85,7 @@ function treesOf(context: Context): TreeSource[] {
 export default defineAgent({
   application: 'jira',
   title: 'Jira',
+  testedWith: 'homes made from its documentation, with real MariaDB and PostgreSQL',
   settings: SETTINGS,
 
   version: ({ settings, view }) =>

@@ -20,6 +20,7 @@ const isFile = ({ settings }: AgentContext<typeof SETTINGS>): boolean => /\.conf
 export default defineAgent({
   application: 'ldap',
   title: 'OpenLDAP',
+  testedWith: 'the real thing: OpenLDAP of Debian',
   settings: SETTINGS,
 
   version: ({ signal }) => slapdVersion(signal),

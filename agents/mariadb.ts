@@ -12,6 +12,7 @@ const SYSTEM = "'information_schema', 'performance_schema', 'mysql', 'sys'";
 const agent = defineAgent({
   application: 'mariadb',
   title: 'MariaDB databases',
+  testedWith: 'the real thing: MariaDB of Debian',
   settings: {
     MARIADB_DATABASES: {
       parse: list,

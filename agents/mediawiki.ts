@@ -50,6 +50,7 @@ function siteTrees(root: string, view: Context['view']): TreeSource[] {
 export default defineAgent({
   application: 'mediawiki',
   title: 'MediaWiki',
+  testedWith: 'the real thing: MediaWiki of Debian, on MariaDB, PostgreSQL and SQLite',
   settings: SETTINGS,
 
   version({ settings, view }) {

@@ -10,6 +10,7 @@ import { databasesOf, uniqueNames } from './toolkit/sources.ts';
 const agent = defineAgent({
   application: 'mongodb',
   title: 'MongoDB',
+  testedWith: "executables that behave as the documentation of MongoDB's clients says",
   settings: {
     MONGODB_URI: {
       parse: text,

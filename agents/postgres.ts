@@ -10,6 +10,7 @@ import { databasesOf, uniqueNames } from './toolkit/sources.ts';
 const agent = defineAgent({
   application: 'postgres',
   title: 'PostgreSQL databases',
+  testedWith: 'the real thing: PostgreSQL of Debian',
   settings: {
     POSTGRES_DATABASES: {
       parse: list,

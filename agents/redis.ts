@@ -66,6 +66,7 @@ function connectionOf(file: string, view: AgentContext['view']): RedisConnection
 const agent = defineAgent({
   application: 'redis',
   title: 'Redis',
+  testedWith: 'the real thing: Redis of Debian',
   settings: SETTINGS,
 
   databaseServer: { engine: 'redis', list: 'REDIS_CONFIGS' },

@@ -8,6 +8,7 @@ import { uniqueNames } from './toolkit/sources.ts';
 export default defineAgent({
   application: 'sqlite',
   title: 'SQLite databases',
+  testedWith: 'the real thing: SQLite',
   settings: {
     SQLITE_FILES: { parse: paths, describe: 'the database files to back up: /x.db:/y.db' },
   },

@@ -117,6 +117,8 @@ function trees(context: Context): TreeSource[] {
 export default defineAgent({
   application: 'stash',
   title: 'Stash',
+  testedWith:
+    'homes made from its documentation with real repositories, a real MariaDB, and executables that behave as its documentation says',
   settings: SETTINGS,
 
   version: (context) =>

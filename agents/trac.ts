@@ -91,6 +91,7 @@ function tracTrees(context: Context): TreeSource[] {
 export default defineAgent({
   application: 'trac',
   title: 'Trac',
+  testedWith: "environments made from Trac's sources, with a real SQLite",
   settings: SETTINGS,
 
   async version({ settings, signal }) {

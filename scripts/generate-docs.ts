@@ -1,6 +1,6 @@
-// Writes the pages of docs/ that repeat what the code says: exit codes and settings. `make docs`; a test tells when
+// Writes the pages of docs/ that repeat what the code says: agents, exit codes and settings. `make docs`; a test tells when
 // they are stale.
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { AgentDefinition } from '../agents/toolkit/define-agent.ts';
 import { ERROR_CATALOGUE, EXIT } from '../lib/errors.ts';
@@ -61,10 +61,70 @@ function settingsTable(settings: SettingTable): string {
   );
 }
 
+const loadAgents = (): Promise<AgentDefinition[]> =>
+  Promise.all(moduleNames(AGENTS).map((name) => loadModule<AgentDefinition>(AGENTS, name)));
+
+/** @returns what the first lines of an agent's file say of it */
+function headerOf({ application }: AgentDefinition): string {
+  const [comment = ''] =
+    /^(\/\/.*\n)+/.exec(readFileSync(new URL(`${application}.ts`, AGENTS), 'utf8')) ?? [];
+  return comment.replace(/^\/\/ ?/gm, '').trim();
+}
+
+function agentSection(agent: AgentDefinition): string {
+  const { application, title, testedWith, settings } = agent;
+  const facts = [
+    agent.quiet && 'is quieted while it is backed up',
+    agent.product && 'makes a backup of its own, which goes into the archive',
+    agent.crossChecks && 'has its rows compared with its files',
+    agent.examine && 'is examined for damage when it has been read',
+    agent.withheld && 'names what a restore needs and the archive leaves out on purpose',
+    agent.build && 'records the number of its build or schema, beside its version',
+    agent.nextSteps && 'says after a restore what is left to do, as commands',
+  ].filter((fact) => typeof fact === 'string');
+  const names = Object.keys(settings).map((name) => `\`${name}\``);
+  return `## agent-${application}: ${title}
+
+${headerOf(agent)}
+
+${facts.map((fact) => `- ${fact}\n`).join('')}- settings: ${names.join(', ') || 'none of its own'}
+- tested with: ${testedWith ?? 'nothing that it says'}
+`;
+}
+
+async function agents(): Promise<string> {
+  const all = await loadAgents();
+  const rows = all.map(({ application, title, testedWith = '' }) => [
+    `[agent-${application}](#agent-${application}-${anchorOf(title)})`,
+    title,
+    testedWith.startsWith('the real') ? 'the real thing' : testedWith,
+  ]);
+  return `# Agents
+
+${GENERATED}
+
+An agent finds an application's configuration, and backs up its databases and files, without being told a password.
+\`agent-<application> describe\` says what it finds on a host and what it leaves out, with sizes. Settings are described in
+[settings.md](settings.md), commands around a backup in [hooks.md](hooks.md).
+
+Not every application can be had for tests. What stands in for those that can't is said here: try a restore before you
+rely on it.
+
+${table(['agent', 'application', 'tested with'], rows)}
+
+${all.map(agentSection).join('\n')}`;
+}
+
+/** @returns what GitHub makes of a heading's words */
+function anchorOf(title: string): string {
+  return title
+    .toLowerCase()
+    .replace(/[^a-z0-9 _-]/g, '')
+    .replaceAll(' ', '-');
+}
+
 async function settings(): Promise<string> {
-  const agents = await Promise.all(
-    moduleNames(AGENTS).map((name) => loadModule<AgentDefinition>(AGENTS, name)),
-  );
+  const agents = await loadAgents();
   const sections = agents
     .filter((agent) => Object.keys(agent.settings).length > 0)
     .map((agent) => `## agent-${agent.application}: ${agent.title}\n\n${settingsTable(agent.settings)}\n`);
@@ -99,7 +159,7 @@ ${sections.join('\n')}`;
 
 /** @returns each generated page by its name in docs/ */
 export async function generateDocs(): Promise<Record<string, string>> {
-  return { 'exit-codes.md': exitCodes(), 'settings.md': await settings() };
+  return { 'agents.md': await agents(), 'exit-codes.md': exitCodes(), 'settings.md': await settings() };
 }
 
 if (import.meta.main) {

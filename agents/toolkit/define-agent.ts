@@ -77,6 +77,8 @@ export interface AgentDefinition<S extends SettingTable = SettingTable> {
   application: string;
   /** The application's name for people. */
   title: string;
+  /** For docs/agents.md: the real application, or what stands for it. */
+  testedWith?: string;
   /** The settings that only this agent has. */
   settings: S;
   /** Where all databases are of one engine, which, and the setting that lists them: no URL of one stands beside it. */
