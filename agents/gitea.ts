@@ -10,8 +10,8 @@ import {
   type GiteaConfiguration,
   giteaDatabase,
   giteaStores,
+  giteaWithheld,
   readGiteaConfiguration,
-  withheldStores,
 } from './toolkit/gitea-configuration.ts';
 import { isBelow, outermost, treeBeside } from './toolkit/tree-beside.ts';
 
@@ -65,6 +65,7 @@ function giteaTrees(context: Context): TreeSource[] {
 export default defineAgent({
   application: 'gitea',
   title: 'Gitea',
+  testedWith: 'an installation made from its documentation, with real repositories and SQLite',
   settings: SETTINGS,
 
   async version({ settings, signal }) {
@@ -76,7 +77,12 @@ export default defineAgent({
   databases: (context) => [giteaDatabase(configurationOf(context)).source],
   trees: giteaTrees,
   examine: (context) => examineRepositories(giteaTrees(context), context.settings.GIT_FSCK, context.signal),
-  withheld: (context) => withheldStores(configurationOf(context)),
+  withheld(context) {
+    const trees = giteaTrees(context);
+    const isKept = (file: string): boolean =>
+      trees.some(({ root, name }) => name !== 'settings' && isBelow(context.view.resolve(file), root));
+    return giteaWithheld(configurationOf(context), isKept);
+  },
 
   crossChecks(context, [database]) {
     if (database === undefined) return [];

@@ -143,12 +143,30 @@ export function giteaStores({ ini, data }: GiteaConfiguration): GiteaStore[] {
   });
 }
 
-/** @returns what lies in no directory of this host */
-export function withheldStores(configuration: GiteaConfiguration): Withheld[] {
-  return giteaStores(configuration)
+/**
+ * @param isKept tells whether a file is in one of the trees
+ * @returns what lies in no directory of this host, and keys that are kept apart: `SECRET_KEY_URI = file:/path`
+ */
+export function giteaWithheld(
+  configuration: GiteaConfiguration,
+  isKept: (file: string) => boolean,
+): Withheld[] {
+  const { ini, file } = configuration;
+  const stores = giteaStores(configuration)
     .filter(({ type }) => type !== 'local')
     .map(({ name, type }) => ({
-      what: `${name}, which ${basename(configuration.file)} keeps in ${type}`,
+      what: `${name}, which ${basename(file)} keeps in ${type}`,
       remedy: 'back up that bucket as well; garner keeps restoration points of S3 buckets',
     }));
+  const keys = ini
+    .sections()
+    .flatMap((section) => ini.entries(section))
+    .map(([key, value]) => (key.endsWith('_URI') ? /^file:(?:\/\/)?(\/.+)$/.exec(value)?.[1] : undefined))
+    .filter((path) => path !== undefined)
+    .filter((path) => !isKept(path))
+    .map((path) => ({
+      what: path,
+      remedy: `keep a copy of it elsewhere: ${basename(file)} names it as a key`,
+    }));
+  return [...stores, ...keys];
 }

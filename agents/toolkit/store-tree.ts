@@ -1,6 +1,6 @@
 // Puts one tree into the archive: GNU tar reads the files, garner says which, and every word that tar says is read.
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, ftruncateSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, ftruncateSync, openSync, readSync, rmSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { type Encoding, encodedName, encodingNames, startEncoding } from '../../archive/encode.ts';
 import type { Warning } from '../../archive/manifest.ts';
@@ -208,7 +208,7 @@ async function storeFiles(
         throw cannot('file-changed', 'archive the repositories of', tree.root, cause);
       }
       info(`read again, because git has packed or pruned it: ${again.map(nameText).join(', ')}`);
-      const listed = new Set(readFileSync(`/proc/self/fd/${list}`, 'latin1').split('\0').map(pathOfLine));
+      const listed = listedIn(list, listBytes, new Set(again));
       for (const entry of walkTree(tree, notThese, { from: again })) {
         if (entry.isDirectory) continue;
         if (!listed.has(entry.path)) yield* chunksOf([entry]);
@@ -239,8 +239,24 @@ async function storeFiles(
   return { report, fileCount, listBytes };
 }
 
-const pathOfLine = (line: string): string =>
-  line.slice(0, line.lastIndexOf('\t', line.lastIndexOf('\t') - 1));
+/** @returns the paths in the list that are in one of the repositories; the list may be too long to be held whole */
+function listedIn(list: number, sizeBytes: number, repositories: ReadonlySet<string>): Set<string> {
+  const paths = new Set<string>();
+  const chunk = Buffer.alloc(1 << 20);
+  let rest = '';
+  for (let at = 0; at < sizeBytes; ) {
+    const count = readSync(list, chunk, 0, chunk.length, at);
+    if (count === 0) break;
+    at += count;
+    const lines = (rest + chunk.toString('latin1', 0, count)).split('\0');
+    rest = lines.pop() as string;
+    for (const line of lines) {
+      const path = line.replace(/\t\d+\t-?\d+$/, '');
+      if (repositoryOf(path, repositories) !== undefined) paths.add(path);
+    }
+  }
+  return paths;
+}
 
 /**
  * Takes from the report what is no loss in a repository: what has moved into a pack, and files that only grow.

@@ -155,6 +155,7 @@ describe('agent-git', () => {
        git clone -q --bare --shared ../outside/far.git borrows.git
        git init -q ../outside/main; cd ../outside/main; git commit -q --allow-empty -m x
        git worktree add -q ${root}/tree; cd ${root}
+       git clone -q --bare --shared ../outside/main lone.git; cp -r fork.git $'caf\\xe9.git'
        git -C good.git commit-graph write; git -C good.git multi-pack-index write
        touch good.git/gc.pid good.git/refs/heads/x.lock good.git/objects/pack/tmp_pack_1 good.git/packed-refs.lock
        echo kept > tree/yarn.lock`,
@@ -162,10 +163,15 @@ describe('agent-git', () => {
     const { archive, exitCode, warnings } = await backup();
     expect(exitCode).toBe(3);
     expect(warnings.map(({ code }: { code: string }) => code).sort()).toEqual([
+      'git-alternates',
       'git-damaged',
       'git-elsewhere',
+      'git-unchecked',
     ]);
     const text = JSON.stringify(warnings);
+    expect(text).toContain(
+      `${root}/lone.git borrows objects from ${bench.directory}/outside/main/.git/objects`,
+    );
     expect(text).toContain(`${root}/bad.git is damaged; its copy is as it is: error: `);
     expect(text).toContain(
       `${root}/tree belongs to the repository ${bench.directory}/outside/main/.git/worktrees/tree`,

@@ -181,7 +181,11 @@ describe('the gitea agent', () => {
     configure(
       `[database]\nDB_TYPE = mysql\n[repository]\nROOT = repos\n[lfs]\nPATH = ${directory}/lfs\n
        [storage.attachments]\nPATH = ${directory}/far/attachments\n[storage.s3]\nSTORAGE_TYPE = minio\n
-       [packages]\nSTORAGE_TYPE = s3\n`.replace(/^ +/gm, ''),
+       [packages]\nSTORAGE_TYPE = s3\n
+       [security]\nSECRET_KEY_URI = file:/etc/gitea/key\nINTERNAL_TOKEN_URI = file:${directory}/data/token\n`.replace(
+        /^ +/gm,
+        '',
+      ),
     );
     const places = {
       data: 'data',
@@ -193,7 +197,10 @@ describe('the gitea agent', () => {
     expect(roots()).toEqual(
       Object.fromEntries(Object.entries(places).map(([name, path]) => [name, join(directory, path)])),
     );
-    expect(agent.withheld?.(context())).toMatchObject([{ what: 'packages, which app.ini keeps in minio' }]);
+    expect(agent.withheld?.(context())).toMatchObject([
+      { what: 'packages, which app.ini keeps in minio' },
+      { what: '/etc/gitea/key' },
+    ]);
     const checks = agent.crossChecks?.(context(), [{ name: 'gitea', engine: 'mysql', connection: {} }]) ?? [];
     expect(checks.map(({ tree }) => tree)).toEqual(['attachments', 'lfs']);
     expect(checks.map(({ pathsOf }) => pathsOf([OID]))).toEqual([[`a/b/${OID}`], [`ab/ab/${OID.slice(4)}`]]);
