@@ -85,7 +85,8 @@ function treesOf(context: Context): TreeSource[] {
 export default defineAgent({
   application: 'jira',
   title: 'Jira',
-  testedWith: 'homes made from its documentation, with real MariaDB and PostgreSQL',
+  testedWith:
+    'homes in the shape of Jira 8, 9 and 10, made from its documentation, with real MariaDB and PostgreSQL',
   settings: SETTINGS,
 
   version: ({ settings, view }) =>

@@ -72,7 +72,7 @@ function homeOfScript(text: string, { script, variable, key, setting }: HomePlac
  * @param leftOut what is made anew, by the same names below the home and below the shared home
  * @param directories below them as a rule, those above first, by names for trees: one that is elsewhere, or a link that
  *   leads there, is a tree of its own
- * @returns the home, the shared home where it isn't below that, and what is elsewhere
+ * @returns the home and the shared home, or of the two the one that the other is below; and what is elsewhere
  */
 export function homeTrees(
   view: HostView,
@@ -81,13 +81,15 @@ export function homeTrees(
   leftOut: readonly string[],
   directories: Readonly<Record<string, string>> = {},
 ): TreeSource[] {
-  const root = view.resolve(home);
-  const trees: TreeSource[] = [{ name: 'home', root, excludes: [...leftOut] }];
-  if (shared !== undefined) {
-    const sharedRoot = view.resolve(shared);
-    const below = relative(root, sharedRoot);
-    if (!isBelow(sharedRoot, root)) trees.push({ name: 'shared', root: sharedRoot, excludes: [...leftOut] });
-    else if (below !== '') trees[0]?.excludes?.push(...leftOut.map((name) => join(below, name)));
+  const homes = new Map([[view.resolve(home), 'home']]);
+  const sharedRoot = shared === undefined ? undefined : view.resolve(shared);
+  if (sharedRoot !== undefined && !homes.has(sharedRoot)) homes.set(sharedRoot, 'shared');
+  const roots = [...homes.keys()];
+  const trees: TreeSource[] = [];
+  for (const [root, name] of homes) {
+    if (roots.some((other) => other !== root && isBelow(root, other))) continue;
+    const inside = roots.filter((other) => isBelow(other, root)).map((other) => relative(root, other));
+    trees.push({ name, root, excludes: inside.flatMap((below) => leftOut.map((path) => join(below, path))) });
   }
   for (const [name, directory] of Object.entries(directories)) {
     const real = view.resolve(directory);

@@ -194,6 +194,14 @@ it("takes a cluster's shared home as a tree of its own, with the attachments in 
   write(join(home, 'cluster.properties'), `jira.shared.home = ${below}\n`);
   expect(trees()).toHaveLength(1);
   expect(trees()[0]?.excludes).toEqual(expect.arrayContaining(['caches', 'shared/caches']));
+  // and the other way round
+  write(join(home, 'cluster.properties'), `jira.shared.home = ${directory}\n`);
+  expect(trees()).toMatchObject([{ name: 'shared', root: directory }]);
+  expect(trees()).toHaveLength(1);
+  expect(trees()[0]?.excludes).toEqual(expect.arrayContaining(['caches', 'home/caches']));
+  write(join(home, 'cluster.properties'), `jira.shared.home = ${home}\n`);
+  expect(trees()).toMatchObject([{ name: 'home', root: home }]);
+  expect(trees()).toHaveLength(1);
 });
 
 it('names the bucket of attachments that are in an object storage, and compares no files then', () => {
