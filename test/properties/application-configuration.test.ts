@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { hostView } from '../../agents/toolkit/host-view.ts';
-import { parseJavaProperties } from '../../agents/toolkit/java-properties.ts';
+import { formatJavaProperties, parseJavaProperties } from '../../agents/toolkit/java-properties.ts';
 import { databaseFromJdbc } from '../../agents/toolkit/jdbc.ts';
 import { NOT_LITERAL, type PhpValue, readPhpVariables } from '../../agents/toolkit/php.ts';
 import { allElements, parseXml } from '../../agents/toolkit/xml.ts';
@@ -271,6 +271,15 @@ it('reads a property as it was written', async () => {
       const values = parseJavaProperties(`! comment\n${encode(key)}${separator}${encode(value)}\n`);
       expect([...values]).toEqual([[key, value]]);
     },
+    500,
+  );
+});
+
+it('writes properties that it reads back', async () => {
+  const text = fc.string({ unit: 'binary', maxLength: 20 });
+  await holds(
+    fc.array(fc.tuple(text, text), { maxLength: 5 }).map((entries) => new Map(entries)),
+    (values) => expect(parseJavaProperties(formatJavaProperties(values))).toEqual(values),
     500,
   );
 });
