@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { basename, isAbsolute, join, normalize, resolve } from 'node:path';
 import type { Manifest, Member } from '../../archive/manifest.ts';
-import type { Engine } from '../../databases/toolkit/engine.ts';
+import type { DatabaseSource, Engine } from '../../databases/toolkit/engine.ts';
 import { loadEngine } from '../../databases/toolkit/engines.ts';
 import { cannot, causeText, type GarnerError } from '../../lib/errors.ts';
 import { info, warn } from '../../lib/log.ts';
@@ -159,7 +159,10 @@ export async function planDatabases(
   }
   if (url !== undefined) await placeClients(context);
   // the URL is for the application's main database: the first
-  const main = url === undefined ? undefined : await sourceFromUrl(url, 'GARNER_RESTORE_DATABASE_URL');
+  const main =
+    url === undefined
+      ? undefined
+      : narrowed(agent, context, await sourceFromUrl(url, 'GARNER_RESTORE_DATABASE_URL'));
   const others =
     to === undefined && members.length > (main === undefined ? 0 : 1)
       ? await databasesOf(agent, context)
@@ -205,6 +208,16 @@ export async function planDatabases(
       return { member, engine, goesTo: { file: join(resolve(to as string), `${baseName(member)}.sql`) } };
     }),
   ]);
+}
+
+/** Another host need not have the configuration that tells it. */
+function narrowed(agent: AgentDefinition, context: AgentContext, source: DatabaseSource): DatabaseSource {
+  try {
+    return agent.narrow?.(context, source) ?? source;
+  } catch (error) {
+    info(`the whole of the database is taken for ${agent.title}'s: ${causeText(error)}`);
+    return source;
+  }
 }
 
 /** @returns where a database goes, for people */

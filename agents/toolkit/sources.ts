@@ -30,7 +30,10 @@ async function declaredDatabases(agent: AgentDefinition, context: AgentContext):
   if (url === undefined) return agent.databases(context);
   const source = await sourceFromUrl(url, 'GARNER_DATABASE_URL');
   const { databaseServer } = agent;
-  if (databaseServer === undefined) return [{ ...source, withoutRoutines: true }]; // an application's
+  if (databaseServer === undefined) {
+    const own = agent.narrow?.(context, source) ?? source;
+    return [{ ...own, withoutRoutines: true }]; // an application's
+  }
   const { engine, list } = databaseServer;
   if (source.engine !== engine) {
     throw cannot('configuration', 'use setting', 'GARNER_DATABASE_URL', `it is of ${source.engine}`, {

@@ -14,6 +14,8 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { TreeSource } from '../../agents/toolkit/define-agent.ts';
 import { type HostView, hostView } from '../../agents/toolkit/host-view.ts';
+import { planDatabases } from '../../agents/toolkit/restore-plan.ts';
+import { databasesOf } from '../../agents/toolkit/sources.ts';
 import agent from '../../agents/wordpress.ts';
 import type { DatabaseSource } from '../../databases/toolkit/engine.ts';
 import type { GarnerError } from '../../lib/errors.ts';
@@ -151,6 +153,25 @@ it('asks for the prefix where it is not literal, and takes it from a setting', (
   const url: DatabaseSource = { name: 'x', engine: 'mysql', connection: { database: 'x' } };
   const context = contextOf({ WORDPRESS_TABLE_PREFIX: 'blog_' });
   expect(agent.narrow?.(context, url)).toMatchObject({ name: 'x', connection: { database: 'x', part } });
+});
+
+it('has only its own tables of a database that a setting names, for a backup and for a restore', async () => {
+  const part = { prefix: 'wp_' };
+  const url = 'mysql://x@h2/shared';
+  const [named] = await databasesOf(agent as never, contextOf({ GARNER_DATABASE_URL: url }));
+  expect(named).toMatchObject({ name: 'shared', connection: { host: 'h2', database: 'shared', part } });
+  const manifest = { members: [{ name: 'blog.sql.zst', kind: 'database', database: { engine: 'mysql' } }] };
+  const targets = async () => {
+    const context = contextOf({ GARNER_RESTORE_DATABASE_URL: url });
+    const options = { file: 'x.tar', only: undefined, to: undefined, dryRun: false, force: false };
+    return planDatabases(agent as never, manifest as never, options, context);
+  };
+  expect(await targets()).toMatchObject([{ goesTo: { connection: { database: 'shared', part } } }]);
+  // a host without the application, or its configuration
+  rmSync(join(root, 'wp-config.php'));
+  const [target] = await targets();
+  expect(target?.goesTo).toMatchObject({ connection: { database: 'shared' } });
+  expect(target?.goesTo).not.toMatchObject({ connection: { part } });
 });
 
 it('has the whole database where there is no prefix', () => {
