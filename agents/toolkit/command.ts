@@ -1,6 +1,7 @@
 // The command line that every agent has: backup, describe, restore.
 import type { Command } from 'commander';
 import { checkApplication, groupName } from '../../archive/name.ts';
+import { openArchive } from '../../archive/read.ts';
 import { leaveContainer } from '../../databases/toolkit/container.ts';
 import { type CommandMain, declareProgram, exampleText, runProgram } from '../../lib/command-line.ts';
 import { asGarnerError, cannot, EXIT } from '../../lib/errors.ts';
@@ -210,14 +211,16 @@ async function restoreArchive(
       hint: 'a database goes into GARNER_RESTORE_DATABASE_URL, best in a file that only you can read',
     });
   }
-  using context = prepare(options);
+  const file = path(archive);
+  const instance = options.instance ?? instanceOf(file);
+  using context = prepare({ ...options, ...(instance !== undefined && { instance }) });
   const { restore } = await import('./restore.ts');
   const { dryRun = false, force = false } = options;
   return await restore(
     agent,
-    options.instance,
+    instance,
     {
-      file: path(archive),
+      file,
       only,
       to: to === undefined ? undefined : path(to),
       dryRun,
@@ -226,4 +229,10 @@ async function restoreArchive(
     },
     context,
   );
+}
+
+/** Whose archive it is says where it goes, unless the command line does: into another's place by mistake it must not. */
+function instanceOf(file: string): string | undefined {
+  using archive = openArchive(file);
+  return archive.manifest.instance ?? undefined;
 }

@@ -12,5 +12,5 @@ it.each(names)('agents/%s.ts runs through the contract, and has a command', (nam
   expect(test).toContain(`agentContract('${name}'`);
   expect(existsSync(join(import.meta.dirname, `../../bin/agent-${name}`))).toBe(true);
   const source = readFileSync(join(import.meta.dirname, `../../agents/${name}.ts`), 'utf8');
-  expect(source).toMatch(/^ {2}testedWith: /m); // docs/agents.md says so
+  expect(source).toMatch(/^ {2}testedWith:/m); // docs/agents.md says so
 });
