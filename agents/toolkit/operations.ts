@@ -153,7 +153,7 @@ export function selectOperations(
   });
   if (selected.length > 0) return [...new Set(selected)];
   if (operations.length === 1) return operations;
-  throw cannot('usage', 'run', 'agent-command', 'it is told no operation', {
+  throw cannot('usage', 'run operation of', file, 'none is named', {
     hint: `${hint}; --all runs all`,
   });
 }

@@ -7,7 +7,12 @@ import { execa } from 'execa';
 import { beforeEach, describe, expect, it } from 'vitest';
 import agent from '../../agents/command.ts';
 import { hostView } from '../../agents/toolkit/host-view.ts';
-import { type Operation, readOperations, selectOperations } from '../../agents/toolkit/operations.ts';
+import {
+  type Operation,
+  operationInstance,
+  readOperations,
+  selectOperations,
+} from '../../agents/toolkit/operations.ts';
 import { backUpOperation } from '../../agents/toolkit/operations-run.ts';
 import { CORE_SETTINGS, loadSettings } from '../../lib/settings.ts';
 import { agentContract } from '../contract/agent-contract.ts';
@@ -266,7 +271,7 @@ describe('an operation', () => {
       const select = (...wanted: string[]): string[] =>
         selectOperations(other, wanted).map(({ name }) => name);
       expect([select('A', 'a'), select('B-c', 'b-C')]).toEqual([['A', 'a'], ['b-C']]);
-      expect(() => select()).toThrow(/no operation/);
+      expect(() => select()).toThrow(/none is named/);
       expect(() => select('d')).toThrow(
         expect.objectContaining({ code: 'usage', hint: 'other.yml has a, A, b-C' }),
       );
@@ -274,6 +279,18 @@ describe('an operation', () => {
       if (env === undefined) delete process.env.GARNER_CONFIG_DIR;
       else process.env.GARNER_CONFIG_DIR = env;
     }
+  });
+
+  it('is written as docs/operations.md shows', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../docs/operations.md'), 'utf8');
+    const file = join(bench.directory, 'operations.yaml');
+    writeFileSync(file, /```yaml\n(.*?)```/s.exec(page)?.[1] ?? '');
+    const { operations } = readOperations(file, []);
+    expect(operations.map(({ name, persianDate }) => [name, persianDate])).toEqual([
+      ['shop-database', false],
+      ['wiki-export', true],
+    ]);
+    expect(page).toContain(operationInstance(operations[0] as Operation, undefined));
   });
 
   const hamster = (operation: object, rest = {}): string =>
