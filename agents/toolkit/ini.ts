@@ -48,10 +48,10 @@ export function parsePythonIni(source: string, file: string): IniFile {
       section = sectionOf(sections, header);
       key = undefined;
     } else {
-      const found = /^(.*?)\s*[=:]\s*(.*)$/.exec(text);
-      if (section === undefined || found === null) throw unreadable(file, index);
-      key = (found[1] as string).toLowerCase();
-      section.set(key, found[2] as string);
+      const at = text.search(/[=:]/);
+      if (section === undefined || at === -1) throw unreadable(file, index);
+      key = text.slice(0, at).trimEnd().toLowerCase();
+      section.set(key, text.slice(at + 1).trimStart());
     }
   }
   const defaults = sections.get('DEFAULT');
@@ -65,11 +65,21 @@ export function parsePythonIni(source: string, file: string): IniFile {
   };
 }
 
-/** A key, perhaps in quotes, and what follows it. */
-const GO_KEY = /^(?:("""|`|")(.+?)\1|([^=:]*?))\s*[=:]\s*(.*)$/s;
+/** Splits a line at its first `=` or `:` that is not in a key's quotes; expressions take too long for long lines. */
+function splitGoLine(text: string): [key: string, value: string] | undefined {
+  const quote = ['"""', '`', '"'].find((mark) => text.startsWith(mark));
+  const end = quote === undefined ? 0 : text.indexOf(quote, quote.length);
+  const isQuoted = quote !== undefined && end > quote.length;
+  const from = isQuoted ? end + quote.length : 0;
+  const at = text.slice(from).search(/[=:]/);
+  const key = isQuoted ? text.slice(quote.length, end) : text.slice(0, from + at).trimEnd();
+  return at === -1 || key === '' ? undefined : [key, text.slice(from + at + 1).trimStart()];
+}
 
 /** How often a value may refer to another that refers to another. */
 const MAX_REFERENCES = 99;
+/** References may double what they refer to. */
+const MAX_VALUE_CHARS = 1 << 20;
 
 /**
  * As Go's ini.v1: keys as they are written, the last of equal ones wins, `#` and `;` begin a comment anywhere but in
@@ -91,21 +101,25 @@ export function parseGoIni(source: string, file: string): IniFile {
       section = sectionOf(sections, header.trim());
       continue;
     }
-    const [, , quoted, plain, rest] = GO_KEY.exec(text) ?? [];
-    const key = quoted ?? plain;
-    if (!key || rest === undefined) throw unreadable(file, begun);
+    const split = splitGoLine(text);
+    if (split === undefined) throw unreadable(file, begun);
+    const [key, rest] = split;
     let value = rest;
     const quote = ['"""', '`'].find((mark) => value.startsWith(mark));
     if (quote !== undefined) {
-      value = value.slice(quote.length);
-      while (!value.includes(quote) && index + 1 < lines.length) value += `\n${lines[++index]}`;
-      if (!value.includes(quote)) throw unreadable(file, begun);
-      value = value.slice(0, value.lastIndexOf(quote));
+      const parts = [value.slice(quote.length)];
+      while (!parts.at(-1)?.includes(quote) && index + 1 < lines.length) parts.push(lines[++index] as string);
+      const last = parts.pop() as string;
+      if (!last.includes(quote)) throw unreadable(file, begun);
+      value = [...parts, last.slice(0, last.lastIndexOf(quote))].join('\n');
     } else {
-      while (value.endsWith('\\') && index + 1 < lines.length) {
-        value = value.slice(0, -1) + (lines[++index] as string).trim();
+      const parts = [value];
+      while (parts.at(-1)?.endsWith('\\') && index + 1 < lines.length) {
+        parts.push((parts.pop() as string).slice(0, -1), (lines[++index] as string).trim());
       }
-      value = value.replace(/[#;].*$/s, '').trim();
+      value = parts.join('');
+      const comment = value.search(/[#;]/);
+      if (comment !== -1) value = value.slice(0, comment).trim();
       value = /^(['"])((?:(?!\1).)*)\1$/s.exec(value)?.[2] ?? value;
     }
     section.set(key, value);
@@ -119,12 +133,12 @@ export function parseGoIni(source: string, file: string): IniFile {
   const expand = (name: string, value: string): string => {
     let text = value;
     for (let n = 0; n < MAX_REFERENCES; n++) {
-      const reference = /%\(([^)]+)\)s/.exec(text);
+      const reference = /%\(([^()%]+)\)s/.exec(text);
       const found =
         reference === null
           ? undefined
           : (own(name, reference[1] as string) ?? own('DEFAULT', reference[1] as string));
-      if (reference === null || found === undefined) break;
+      if (reference === null || found === undefined || text.length > MAX_VALUE_CHARS) break;
       text = text.replace(reference[0], () => found);
     }
     return text;

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import agent from '../../agents/gitea.ts';
 import type { TreeSource } from '../../agents/toolkit/define-agent.ts';
 import { hostView } from '../../agents/toolkit/host-view.ts';
-import { parseGoIni } from '../../agents/toolkit/ini.ts';
+import { parseGoIni, parsePythonIni } from '../../agents/toolkit/ini.ts';
 import type { DatabaseSource } from '../../databases/toolkit/engine.ts';
 import { agentContract } from '../contract/agent-contract.ts';
 import { makeRepository } from '../helpers/git.ts';
@@ -119,6 +119,22 @@ describe('app.ini', () => {
     expect(() => parseGoIni('[a]\n\ncanary\n', '/app.ini')).toThrow(/^(?!.*canary).*app\.ini": line 3/);
     expect(() => parseGoIni('[a]\nx = `canary\n', '/app.ini')).toThrow(/^(?!.*canary).*line 2/);
   });
+});
+
+it.each([
+  ['spaces', `a${' '.repeat(1 << 20)}b`],
+  ['an open quote', `a = \`${'\n'.repeat(1 << 20)}`],
+  ['joined lines', `a = ${'x\\\n'.repeat(1 << 19)}`],
+  ['open references', `a = ${'%('.repeat(1 << 20)}`],
+  ['references to itself', `a = ${'%(a)s'.repeat(100)}`],
+])('an INI file with a million of %s keeps nobody waiting', (_, text) => {
+  for (const parse of [parseGoIni, parsePythonIni]) {
+    try {
+      parse(`[x]\n${text}\n`, '/x.ini').value('x', 'a');
+    } catch (error) {
+      expect((error as { code: string }).code).toBe('application-configuration');
+    }
+  }
 });
 
 describe('the gitea agent', () => {
