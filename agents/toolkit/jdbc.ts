@@ -1,9 +1,11 @@
-// Database URLs of Java applications as connections of ours: `jdbc:mysql:…`, `jdbc:mariadb:…`, `jdbc:postgresql:…`. What
-// the driver would do differently from the servers' own clients is said here; what garner can't follow is refused.
+// Database URLs of Java applications as connections of ours: `jdbc:mysql:…`, `jdbc:mariadb:…`, `jdbc:postgresql:…`; those of
+// SQL Server are read in jdbc-sqlserver.ts. What the driver would do differently from the servers' own clients is said
+// here; what garner can't follow is refused.
 import type { DatabaseSource } from '../../databases/toolkit/engine.ts';
 import type { MysqlConnection } from '../../databases/toolkit/mysql-client.ts';
 import type { PostgresConnection } from '../../databases/toolkit/postgres-client.ts';
 import { cannot, type GarnerError } from '../../lib/errors.ts';
+import { mssqlFromJdbc } from './jdbc-sqlserver.ts';
 import { memberName, notLiteral } from './sources.ts';
 
 export interface JdbcSettings {
@@ -24,19 +26,16 @@ const embedded = (name: string) => ({
   what: `the embedded database ${name}, which is for trying out`,
   hint: 'move the application to a database server',
 });
-const withoutDump = (name: string, program: string) => ({
-  what: `${name}, which garner has no dump for`,
-  hint: `dump it with ${program} in a hook, and take dump and home with agent-directories`,
-});
 
 /** Databases that garner has no engine for, by the word after `jdbc:`. */
 const UNSUPPORTED: Record<string, { what: string; hint: string }> = {
   h2: embedded('H2'),
   hsqldb: embedded('HSQLDB'),
   derby: embedded('Derby'),
-  oracle: withoutDump('Oracle', 'expdp'),
-  sqlserver: withoutDump('SQL Server', 'sqlcmd'),
-  jtds: withoutDump('SQL Server', 'sqlcmd'),
+  oracle: {
+    what: 'Oracle, which garner has no dump for',
+    hint: 'dump it with expdp in a hook, and take dump and home with agent-directories',
+  },
 };
 
 interface Place {
@@ -128,8 +127,17 @@ export function databaseFromJdbc({ url, user, password, file }: JdbcSettings): J
     throw cannot('application-configuration', 'back up the database of', file, `it is ${what}`, { hint });
   }
   const refuse = (cause: string): GarnerError => notLiteral(file, 'the database', cause);
+  if (name === 'sqlserver' || name === 'jtds') {
+    const connection = mssqlFromJdbc(name, rest);
+    if (connection === undefined) throw refuse('a form of JDBC URL that is not followed');
+    const account = { user: user ?? connection.user, password: password ?? connection.password };
+    const source = { name: memberName(connection.database), engine: 'mssql' };
+    return { source: { ...source, connection: { ...connection, ...account } }, schema: undefined };
+  }
   if (!['mysql', 'mariadb', 'postgresql'].includes(name)) {
-    throw refuse(url.includes('${') ? 'a placeholder' : 'no JDBC URL of MySQL, MariaDB or PostgreSQL');
+    throw refuse(
+      url.includes('${') ? 'a placeholder' : 'no JDBC URL of MySQL, MariaDB, PostgreSQL or SQL Server',
+    );
   }
   const parts = splitUrl(rest);
   if (parts === undefined) throw refuse('a form of JDBC URL that is not followed');

@@ -29,7 +29,7 @@ interface Container extends ContainerPlace {
 const CLIENTS = [
   ...['mariadb', 'mysql', 'mariadb-dump', 'mysqldump'],
   ...['psql', 'pg_dump', 'pg_dumpall', 'pg_restore'],
-  ...['redis-cli', 'valkey-cli', 'mongodump', 'mongorestore', 'mongosh', 'sqlcmd'],
+  ...['redis-cli', 'valkey-cli', 'mongodump', 'mongorestore', 'mongosh'],
 ];
 
 /** Tells which clients there are, then waits for the end of its input, and ends what bears the token. */

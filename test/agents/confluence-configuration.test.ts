@@ -65,8 +65,6 @@ describe('a JDBC URL', () => {
     ['jdbc:h2:file:/var/x/h2db', /embedded database H2/],
     ['jdbc:hsqldb:/var/x/confluencedb', /embedded database HSQLDB/],
     ['jdbc:oracle:thin:@//h:1521/SERVICE', /Oracle/],
-    ['jdbc:sqlserver://h:1433;databaseName=db', /SQL Server/],
-    ['jdbc:jtds:sqlserver://h:1433/db', /SQL Server/],
   ])('of a database that garner has no dump for is refused: %s', (url, message) => {
     const error = errorOf(() => read(url));
     expect(error.message).toMatch(message);
@@ -359,6 +357,21 @@ describe('the confluence agent', () => {
     mkdirSync(join(shared, 'keys'), { recursive: true });
     configure({ 'hibernate.connection.password': '{ATL_SECURED}', 'confluence.cluster.home': shared });
     expect(agent.withheld?.(context())).toEqual([]);
+  });
+
+  it('names the bucket of attachments that are in an object storage, and compares no files then', () => {
+    const checks = () => agent.crossChecks?.(context(), [{ name: 'wiki', engine: 'mysql', connection: {} }]);
+    const key = 'confluence.filestore.attachments.s3.bucket.name';
+    const script = join(install, 'bin/setenv.sh');
+    put(script, `#CATALINA_OPTS="-D${key}=old"\n`);
+    expect([checks()?.length, agent.withheld?.(context())]).toEqual([1, []]);
+    const inBucket = (name: string) => [
+      { what: `attachments, which Confluence keeps in the bucket ${name}`, remedy: expect.anything() },
+    ];
+    put(script, `CATALINA_OPTS="-D${key}=ours -D${key.replace('name', 'region')}=eu \${CATALINA_OPTS}"\n`);
+    expect([checks(), agent.withheld?.(context())]).toEqual([[], inBucket('ours')]);
+    configure({ [key]: 'named' });
+    expect([checks(), agent.withheld?.(context())]).toEqual([[], inBucket('named')]);
   });
 
   it('tells what to do after a restore, without a password', () => {
