@@ -11,7 +11,7 @@ import {
   readAtlassianConfiguration,
 } from './toolkit/atlassian.ts';
 import { findHome, homeTrees, installedVersion, isBelow, propertyOf } from './toolkit/atlassian-home.ts';
-import { withheldSecrets } from './toolkit/atlassian-secrets.ts';
+import { withheldSecrets } from './toolkit/atlassian-withheld.ts';
 import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
 
 const DEFAULT_HOME = '/var/atlassian/application-data/bamboo';

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { path, paths, text } from '../lib/settings.ts';
 import { shellWord } from '../lib/text.ts';
-import { withheldSecrets } from './toolkit/atlassian-secrets.ts';
+import { withheldSecrets } from './toolkit/atlassian-withheld.ts';
 import {
   propertiesFile,
   repositoryTrees,

@@ -10,8 +10,14 @@ import {
   databaseOfConfiguration,
   readAtlassianConfiguration,
 } from './toolkit/atlassian.ts';
-import { findHome, homeTrees, installedVersion, isBelow } from './toolkit/atlassian-home.ts';
-import { withheldSecrets } from './toolkit/atlassian-secrets.ts';
+import {
+  findHome,
+  homeTrees,
+  installedVersion,
+  isBelow,
+  propertyOfScript,
+} from './toolkit/atlassian-home.ts';
+import { withheldBucket, withheldSecrets } from './toolkit/atlassian-withheld.ts';
 import { attachmentFiles } from './toolkit/confluence-attachments.ts';
 import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
 import type { JdbcDatabase } from './toolkit/jdbc.ts';
@@ -49,11 +55,14 @@ const LEFT_OUT = [
   ...['backups', 'analytics-logs', 'lock', '.lock', '*.pid'],
 ];
 
+const scriptOf = ({ CONFLUENCE_INSTALL_DIR }: Context['settings']): string =>
+  join(CONFLUENCE_INSTALL_DIR, 'bin/setenv.sh');
+
 const homeOf = ({ settings, view }: Context): string =>
   findHome(view, {
     named: settings.CONFLUENCE_HOME_DIR,
     setting: 'CONFLUENCE_HOME_DIR',
-    script: join(settings.CONFLUENCE_INSTALL_DIR, 'bin/setenv.sh'),
+    script: scriptOf(settings),
     variable: 'CONFLUENCE_HOME',
     pointer: join(settings.CONFLUENCE_INSTALL_DIR, 'confluence/WEB-INF/classes/confluence-init.properties'),
     key: 'confluence.home',
@@ -74,6 +83,14 @@ const configuredDatabase = (context: Context): JdbcDatabase =>
   databaseOfConfiguration(readConfiguration(context), context.view, [
     join(context.settings.CONFLUENCE_INSTALL_DIR, 'conf/server.xml'),
   ]);
+
+/** @returns the bucket that has the attachments, where they are in an object storage */
+function bucketOf(context: Context): string | undefined {
+  const key = 'confluence.filestore.attachments.s3.bucket.name';
+  const { settings, view } = context;
+  const named = readConfiguration(context).properties.get(key)?.trim();
+  return named || propertyOfScript(view, scriptOf(settings), key);
+}
 
 interface Places {
   home: string;
@@ -149,7 +166,7 @@ export default defineAgent({
 
   crossChecks(context, databases) {
     const [database] = databases;
-    if (database === undefined) return [];
+    if (database === undefined || bucketOf(context) !== undefined) return [];
     const { attachments } = placesOf(context);
     const tree = treesOf(context).find(({ root }) => isBelow(attachments, root));
     if (tree === undefined) return [];
@@ -172,7 +189,12 @@ export default defineAgent({
 
   withheld(context) {
     const { home, shared = home } = placesOf(context);
-    return withheldSecrets(credentialsOf(readConfiguration(context)), context.view, [home, shared]);
+    const credentials = credentialsOf(readConfiguration(context));
+    const bucket = bucketOf(context);
+    return [
+      ...withheldSecrets(credentials, context.view, [home, shared]),
+      ...(bucket === undefined ? [] : [withheldBucket('Confluence', 'attachments', bucket)]),
+    ];
   },
 
   nextSteps(context) {

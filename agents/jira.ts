@@ -5,7 +5,7 @@ import { path } from '../lib/settings.ts';
 import { shellWord } from '../lib/text.ts';
 import { databaseOfCredentials, dataSourceOf } from './toolkit/atlassian.ts';
 import { findHome, homeTrees, installedVersion, isBelow, propertyOf } from './toolkit/atlassian-home.ts';
-import { withheldSecrets } from './toolkit/atlassian-secrets.ts';
+import { withheldBucket, withheldSecrets } from './toolkit/atlassian-withheld.ts';
 import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
 import { jiraAttachments } from './toolkit/jira-attachments.ts';
 import {
@@ -128,10 +128,7 @@ export default defineAgent({
     const places = [...treesOf(context).map(({ root }) => root), shared];
     const secrets = credentials === undefined ? [] : withheldSecrets(credentials, context.view, places);
     const stores = readFileStores(context.view, join(homeOf(context), 'filestore-config.xml'));
-    const remote = [...stores].map(([target, bucket]) => ({
-      what: `${target}, which Jira keeps in the bucket ${bucket}`,
-      remedy: 'keep restoration points of the bucket: bucket snapshot',
-    }));
+    const remote = [...stores].map(([target, bucket]) => withheldBucket('Jira', target, bucket));
     return [...secrets, ...remote];
   },
 

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { cannot } from '../lib/errors.ts';
 import { path } from '../lib/settings.ts';
 import { shellWord } from '../lib/text.ts';
-import { withheldSecrets } from './toolkit/atlassian-secrets.ts';
+import { withheldSecrets } from './toolkit/atlassian-withheld.ts';
 import {
   propertiesFile,
   repositoryTrees,

@@ -47,15 +47,23 @@ export function findHome(view: HostView, places: HomePlaces): string {
 /** One word of a shell, quoted or not, in which nothing is expanded. */
 const LITERAL = /^(?:"([^"$`\\]*)"|'([^']*)'|([^\s"'$`\\;&|()<>]*))(?=[\s;]|$)/;
 
+/** @returns the first group of the last line that matches and is no comment */
+function lastOf(script: string, pattern: RegExp): string | undefined {
+  const lines = script.split(/\r?\n/).filter((line) => !/^\s*#/.test(line));
+  return lines.flatMap((line) => pattern.exec(line)?.[1] ?? []).at(-1);
+}
+
+/** `-Dkey=value`, as a rule within a quoted list of them. */
+const javaProperty = (key: string): RegExp => new RegExp(`-D${RegExp.escape(key)}=(["'].*|[^\\s"']*)`);
+
+/** @returns what a start script sets a property of Java to, as it stands there */
+export const propertyOfScript = (view: HostView, script: string, key: string): string | undefined =>
+  (view.exists(script) && lastOf(view.readText(script), javaProperty(key))) || undefined;
+
 /** @param text `JIRA_HOME=…` or `-Djira.home=…`, as often as it is there: the last counts, a property first */
 function homeOfScript(text: string, { script, variable, key, setting }: HomePlaces): string | undefined {
-  const lines = text.split(/\r?\n/).filter((line) => !/^\s*#/.test(line));
-  const lastOf = (pattern: RegExp): string | undefined =>
-    lines.flatMap((line) => pattern.exec(line)?.[1] ?? []).at(-1);
   const written =
-    // as a rule within a quoted list of them
-    lastOf(new RegExp(`-D${RegExp.escape(key)}=(["'].*|[^\\s"']*)`)) ??
-    lastOf(new RegExp(`^\\s*(?:export\\s+)?${variable}=(.*)$`));
+    lastOf(text, javaProperty(key)) ?? lastOf(text, new RegExp(`^\\s*(?:export\\s+)?${variable}=(.*)$`));
   if (written === undefined) return undefined;
   const word = LITERAL.exec(written);
   if (word === null) {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { withheldSecrets } from '../../agents/toolkit/atlassian-secrets.ts';
+import { withheldSecrets } from '../../agents/toolkit/atlassian-withheld.ts';
 import { hostView } from '../../agents/toolkit/host-view.ts';
 
 const AES = 'com.atlassian.db.config.password.ciphers.algorithm.AlgorithmCipher';

@@ -1,5 +1,5 @@
-// What decrypts a database password of Atlassian's applications, where that is not in the archive: key files elsewhere on the
-// host, a vault, the store that stands behind {ATL_SECURED}.
+// What a restore of Atlassian's applications needs and their archive lacks: what decrypts a database password (key files
+// elsewhere on the host, a vault, the store that stands behind {ATL_SECURED}), and files in an object storage.
 import { join } from 'node:path';
 import { plainPassword, SECURED, type WrittenCredentials } from './atlassian.ts';
 import { isBelow } from './atlassian-home.ts';
@@ -43,3 +43,8 @@ export function withheldSecrets(
     .filter((key) => !roots.some((root) => isBelow(view.resolve(key), root)))
     .map((key) => ({ what: key, remedy: `keep a copy of it elsewhere, or ${anew}` }));
 }
+
+export const withheldBucket = (title: string, files: string, bucket: string): Withheld => ({
+  what: `${files}, which ${title} keeps in the bucket ${bucket}`,
+  remedy: 'keep restoration points of the bucket: bucket snapshot',
+});
