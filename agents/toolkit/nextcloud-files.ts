@@ -72,21 +72,22 @@ export function fileCacheChecks(
   { name: database, engine }: DatabaseSource,
 ): CrossCheck[] {
   const quote = engine === 'mysql' ? '`' : '"';
-  const table = (name: string): string =>
-    quote + `${prefixOf(configuration)}${name}`.replaceAll(quote, quote + quote) + quote;
+  const quoted = (name: string): string => quote + name.replaceAll(quote, quote + quote) + quote;
+  const schema = engine === 'postgres' ? '"public".' : '';
+  const table = (name: string): string => `${schema}${quoted(`${prefixOf(configuration)}${name}`)}`;
+  // an underscore stands for any character, which harms nothing here; escapes differ between engines
   const sql = `SELECT storage.id, cache.path FROM ${table('filecache')} cache
     JOIN ${table('storages')} storage ON storage.numeric_id = cache.storage
     JOIN ${table('mimetypes')} type ON type.id = cache.mimetype
     WHERE storage.id LIKE 'home::%' AND type.mimetype <> 'httpd/unix-directory'
-      AND (cache.path LIKE 'files/%' OR cache.path LIKE 'files\\_versions/%' OR cache.path LIKE 'files\\_trashbin/%')
+      AND (cache.path LIKE 'files/%' OR cache.path LIKE 'files_versions/%' OR cache.path LIKE 'files_trashbin/%')
       AND NOT EXISTS (SELECT 1 FROM ${table('appconfig')} WHERE appid = 'user_ldap'
         AND configkey LIKE '%home_folder_naming_rule' AND configvalue LIKE 'attr:%')`;
   return [
     {
       database,
       tree: 'data',
-      // SQLite has no escape by itself; the underscore stands for any character there, which harms nothing
-      sql: engine === 'sqlite' ? sql.replaceAll('\\_', '_') : sql,
+      sql,
       // `home::` and the user's name; a long one stands as a digest, which names no directory
       pathsOf: ([storage = '', path = '']) => [`${storage.slice('home::'.length)}/${path}`],
       concerns: (path) => /^[^/]+\/files(_versions|_trashbin)?\//.test(path) && !path.startsWith('appdata_'),

@@ -212,9 +212,17 @@ describe('agent-nextcloud', () => {
     expect(trees()[1]?.includes).toEqual(includes);
   });
 
-  it('knows which file a row means', () => {
+  it('knows which file a row means, unless LDAP says where users have theirs', async () => {
     const sqlite: DatabaseSource = { name: 'owncloud', engine: 'sqlite', connection: {} };
     const check = agent.crossChecks?.(contextOf(), [sqlite])[0];
+    const file = join(home, 'x.db');
+    await makeDatabase(file);
+    expect((await makeDatabase(file, `${check?.sql};`)).split('\n')).toHaveLength(5);
+    await makeDatabase(
+      file,
+      "INSERT INTO oc_appconfig VALUES ('user_ldap', 's01home_folder_naming_rule', 'attr:x');",
+    );
+    expect(await makeDatabase(file, `${check?.sql};`)).toBe('');
     expect(check?.pathsOf(['home::åsa', 'files/a'])).toEqual(['åsa/files/a']);
     for (const path of ['åsa/files/a', 'åsa/files_versions/a.v1']) expect(check?.concerns(path)).toBe(true);
     for (const path of ['åsa/cache/a', 'appdata_x/files/a', 'index.html'])
@@ -243,7 +251,10 @@ describe('agent-nextcloud', () => {
       const env = { NEXTCLOUD_DIR: root };
       const { exitCode, stdout, stderr } = await bench.run('agent-nextcloud', ['--json'], { env });
       expect({ exitCode, stderr }).toMatchObject({ exitCode: 0 });
-      const archived = ['-xOf', JSON.parse(stdout).archive, 'site.tar.zst'];
+      const { archive, crossChecks } = JSON.parse(stdout);
+      const counts = { rowCount: 5, fileCount: 5, missingCount: 0, unnamedCount: 0 };
+      expect(crossChecks).toEqual([{ database: 'owncloud', tree: 'data', ...counts }]);
+      const archived = ['-xOf', archive, 'site.tar.zst'];
       const inArchive = await execa('sh', [
         '-c',
         'tar "$@" | zstd -dc | tar -xO config/config.php',
