@@ -1,5 +1,6 @@
-// Bamboo (MySQL, MariaDB, PostgreSQL): its database, its home and since 8 its shared home, with configuration, keys, results
-// and logs of builds, artifacts and plugins. Working copies, caches, the index and Bamboo's own exports are left out.
+// Bamboo (MySQL, MariaDB, PostgreSQL, SQL Server): its database, its home and since 8 its shared home, with
+// configuration, keys, results and logs of builds, artifacts and plugins. Working copies, caches, the index and Bamboo's
+// own exports are left out.
 import { isAbsolute, join, normalize, relative } from 'node:path';
 import { cannot } from '../lib/errors.ts';
 import { boolean, path } from '../lib/settings.ts';

@@ -1,5 +1,5 @@
-// Confluence (MySQL, MariaDB, PostgreSQL): its database, its home with the attachments, and a cluster's shared home. What
-// it makes anew is left out: the search index, caches of plugins, thumbnails.
+// Confluence (MySQL, MariaDB, PostgreSQL, SQL Server): its database, its home with the attachments, and a cluster's
+// shared home. What it makes anew is left out: the search index, caches of plugins, thumbnails.
 import { join, relative } from 'node:path';
 import { cannot } from '../lib/errors.ts';
 import { path, text } from '../lib/settings.ts';

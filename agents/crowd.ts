@@ -1,5 +1,5 @@
-// Crowd (MySQL, MariaDB, PostgreSQL): its database and its home with crowd.cfg.xml, crowd.properties, plugins and the keys
-// that decrypt what stands in the database. Caches, logs and Crowd's own backups are left out.
+// Crowd (MySQL, MariaDB, PostgreSQL, SQL Server): its database and its home with crowd.cfg.xml, crowd.properties, plugins
+// and the keys that decrypt what stands in the database. Caches, logs and Crowd's own backups are left out.
 import { join } from 'node:path';
 import { path } from '../lib/settings.ts';
 import { shellWord } from '../lib/text.ts';

@@ -1,5 +1,5 @@
-// Jira (MySQL, MariaDB, PostgreSQL): its database, its home with attachments, avatars and plugins, and a cluster's shared
-// home. What it makes anew is left out: the search index, caches of plugins, its own exports, logs.
+// Jira (MySQL, MariaDB, PostgreSQL, SQL Server): its database, its home with attachments, avatars and plugins, and a
+// cluster's shared home. What it makes anew is left out: the search index, caches of plugins, its own exports, logs.
 import { join, relative } from 'node:path';
 import { path } from '../lib/settings.ts';
 import { shellWord } from '../lib/text.ts';

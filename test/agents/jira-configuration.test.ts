@@ -49,6 +49,13 @@ it('reads the database of 10 on PostgreSQL, with the schema of its tables', () =
   expect(checkOf('mysql')?.sql).toContain('FROM fileattachment');
 });
 
+it('reads the database of 9 on SQL Server', () => {
+  const url = 'jdbc:sqlserver://;serverName=h;portNumber=1433;databaseName=jira';
+  configure(databaseConfiguration({ ...mysql, url }, { type: 'mssql', schema: 'dbo' }));
+  expect(database()).toMatchObject({ engine: 'mssql', connection: { ...connection, port: 1433 } });
+  expect(checkOf('mssql')?.sql).toContain('FROM "dbo".fileattachment');
+});
+
 it('passes over old credentials that are commented out, in a file with a byte-order mark and CRLF', () => {
   const old = '<!-- <jdbc-datasource><url>jdbc:mysql://old/old</url></jdbc-datasource> -->\n';
   const text = databaseConfiguration(mysql).replace('  <jdbc-datasource>', `${old}  <jdbc-datasource>`);
