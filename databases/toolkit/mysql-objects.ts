@@ -1,5 +1,6 @@
 // What a MySQL or MariaDB database consists of, as far as the account may see it, and whether the account may read it all.
-import { cannot, type GarnerError } from '../../lib/errors.ts';
+import { randomUUID } from 'node:crypto';
+import { cannot, GarnerError } from '../../lib/errors.ts';
 import { info } from '../../lib/log.ts';
 import type { DumpContext, DumpFacts } from './engine.ts';
 import { describeConnection, type MysqlConnection, query } from './mysql-client.ts';
@@ -95,6 +96,23 @@ export async function listTransactionPrecise(
 }
 
 /**
+ * Asks for a table that nobody has: who may read the whole database hears that it isn't there, others that they may not. What
+ * rights come to, by roles, patterns and revocations, the server knows best.
+ */
+async function readsEveryTable(connection: MysqlConnection, signal: AbortSignal): Promise<boolean> {
+  try {
+    await query(connection, `SELECT 1 FROM \`garner-${randomUUID()}\``, signal);
+    return false;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof GarnerError)) throw error;
+    if (error.code === 'database-rights') return false;
+    if (/\b1146\b/.test(error.message)) return true;
+    throw error;
+  }
+}
+
+/**
  * An account that may not see a table gets a dump without it, with exit 0 and the trailer. So the account must hold SELECT
  * on the whole database, and what it sees it must be allowed to dump. What it may not even see is a
  * warning, but for routines where the application has none.
@@ -126,7 +144,7 @@ export async function checkRights(
       hint: `${statement} ${to}; what an account can't see would be missing without a word`,
     });
   const onDatabase = `ON ${quoteName(database)}.*`;
-  if (!grants.has('SELECT')) {
+  if (!(await readsEveryTable(connection, signal))) {
     const visible = new Set(tables.map(({ name }) => name));
     const readable = new Set(grants.readableTables);
     const hidden = expectedTables.filter((table) => !visible.has(table) || !readable.has(table));

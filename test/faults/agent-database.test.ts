@@ -3,6 +3,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import mysql from '../../databases/mysql.ts';
+import type { DumpFacts } from '../../databases/toolkit/engine.ts';
+import { dumpTo } from '../helpers/engine.ts';
 import { expectFailure as expectFailedRun } from '../helpers/expect-failure.ts';
 import { fakeClients, HELP, onlyPrograms } from '../helpers/fake-clients.ts';
 import { type MariaDb, startMariadb } from '../helpers/mariadb.ts';
@@ -124,6 +127,30 @@ it('F05 takes rights that come by a role or by a pattern, and warns of those tha
   for (const statement of ['TRIGGER ON `shop`.*', 'EVENT ON `shop`.*', 'SELECT ON mysql.proc']) {
     expect(warned.stderr).toContain(`GRANT ${statement} TO 'r'@'%'`);
   }
+});
+
+it('F05 sees that a narrower grant takes the place of a wider one, as it does for the server', async () => {
+  const dumped = async (name: string, ...grants: string[]): Promise<DumpFacts> => {
+    const user = `narrow_${name}`;
+    const given = grants.map((grant) => `GRANT ${grant} TO ${user}@'%'`).join('; ');
+    await server.query(`CREATE USER ${user}@'%' IDENTIFIED BY 'canary-n'; ${given}`);
+    const url = new URL(`mysql://${user}:canary-n@127.0.0.1:${server.port}/shop`);
+    return dumpTo(mysql, mysql.connectionFromUrl(url), join(bench.directory, name));
+  };
+  const all = 'ALL PRIVILEGES ON `sh%`.*';
+  await expect(dumped('none', all, 'EXECUTE, EVENT ON shop.*')).rejects.toThrow(
+    /may not read .*, only nothing/,
+  );
+  await expect(dumped('one', all, 'EXECUTE ON `sho_`.*', 'SELECT ON shop.a')).rejects.toThrow(/only a/);
+  const { tables, warnings } = await dumped('triggers', all, 'SELECT, SHOW VIEW, EVENT, EXECUTE ON shop.*');
+  expect(tables).toEqual({ a: 0, b: 200 });
+  expect(warnings.map(({ message }) => message)).toEqual([expect.stringMatching(/lacks TRIGGER on shop/)]);
+  const wider = await dumped(
+    'wider',
+    'SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE ON shop.*',
+    'EXECUTE ON `sh%`.*',
+  );
+  expect(wider).toMatchObject({ tables: { a: 0, b: 200 }, warnings: [] });
 });
 
 it('F05 names the views and routines that the account may see and not dump', async () => {
