@@ -87,6 +87,15 @@ export async function planTrees(
   });
 }
 
+/** @returns the build here, where it can be told: the home that has it may be gone */
+function buildHere(agent: AgentDefinition, context: AgentContext): string | undefined {
+  try {
+    return agent.build?.(context);
+  } catch {
+    return undefined;
+  }
+}
+
 /** @throws version-gate where the application here is older than the archive's, or has to be the same, without `force` */
 export async function checkVersion(
   agent: AgentDefinition,
@@ -103,14 +112,21 @@ export async function checkVersion(
     );
     return;
   }
-  const order =
-    agent.exactVersion && here !== manifest.version ? -1 : compareVersions(here, manifest.version);
+  let order = agent.exactVersion && here !== manifest.version ? -1 : compareVersions(here, manifest.version);
+  let text = `${agent.title} here is ${here}, the archive is of ${manifest.version}`;
+  let wanted = manifest.version;
+  if (order === undefined || order === 0) {
+    // a build says more of the data than a version that is the same, or that somebody has set
+    const build = buildHere(agent, context);
+    order = compareVersions(build ?? '', manifest.build ?? '');
+    text = `${agent.title} ${here} here is of build ${build}, the archive is of ${manifest.build}`;
+    wanted = `of build ${manifest.build}`;
+  }
   if (order === undefined || order === 0) return;
-  const text = `${agent.title} here is ${here}, the archive is of ${manifest.version}`;
   if (order > 0) return warn(`${text}: the application may have to upgrade its data`);
   if (force) return warn(`${text}: restored all the same, because of --force`);
   throw cannot('version-gate', 'restore', basename(file), text, {
-    hint: `install ${agent.title} ${manifest.version} first, or use --force`,
+    hint: `install ${agent.title} ${wanted} first, or use --force`,
   });
 }
 
