@@ -9,6 +9,7 @@ const COMMANDS = [
   'garner',
   'notify',
   'archiver',
+  'hamster',
   ...readdirSync(join(ROOT, 'agents'))
     .filter((name) => name.endsWith('.ts'))
     .map((name) => `agent-${basename(name, '.ts')}`),
