@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { uploadChecks } from '../../agents/toolkit/wordpress-uploads.ts';
 import { agentContract } from '../contract/agent-contract.ts';
 import { type MariaDb, startMariadb } from '../helpers/mariadb.ts';
 import { type Bench, makeBench } from '../helpers/run.ts';
@@ -101,6 +102,31 @@ const library = (prefix: string, file: string, size: string): string => `
   INSERT INTO ${prefix}postmeta VALUES (1, '_wp_attached_file', '${file}'), (3, '_wp_attached_file', 'https://cdn/x.png'),
     (1, '_wp_attachment_metadata', '${serialized(file, size)}'), (2, '_wp_attached_file', 'none'), (1, 'x', NULL);
   CREATE TABLE ${prefix}options (option_name VARCHAR(191));`;
+
+it('finds the files of rows, on each site of a network', async () => {
+  await server.createDatabase('network', 'network', 'secret');
+  await server.query(
+    `${library('wp_', '2026/11/Röd.jpg', 'Röd-150x150.jpg')} ${library('wp_2_', '2026/10/two.jpg', 'two-1x1.jpg')}
+     INSERT INTO wp_postmeta VALUES
+       (1, '_wp_attachment_backup_sizes', 'a:1:{s:9:"full-orig";a:1:{s:4:"file";s:10:"Röd-e1.jpg";}}'),
+       (1, '_wp_attachment_metadata', 'a:2:{s:14:"original_image";s:10:"Röd-gr.jpg";s:8:"filesize";i:1;}')`,
+    'network',
+  );
+  const tree = { name: 'site', root: '/srv/wp' };
+  const found = async (sites: string[]): Promise<string[][]> => {
+    const checks = uploadChecks('network', 'wp_', tree, '/srv/wp/up', sites);
+    return Promise.all(
+      checks.map(async ({ sql, pathsOf }) => {
+        const rows = (await server.query(sql, 'network')).split('\n').map((line) => line.split('\t'));
+        return rows.flatMap(pathsOf).sort();
+      }),
+    );
+  };
+  const main = ['Röd-150x150.jpg', 'Röd-e1.jpg', 'Röd-gr.jpg', 'Röd.jpg'].map((name) => `up/2026/11/${name}`);
+  const second = ['two-1x1.jpg', 'two.jpg'].map((name) => `up/sites/2/2026/10/${name}`);
+  expect(await found([])).toEqual([main]);
+  expect(await found(['2'])).toEqual([main, second]);
+});
 
 agentContract('wordpress', 'a site of a network, in a database that others use', async (base) => {
   const directory = join(base, 'wordpress');
