@@ -79,18 +79,22 @@ function directoryFor(
   return before.startsWith('/') ? before : undefined;
 }
 
+type MovableTree = Pick<TreeSource, 'root'> & Required<Pick<TreeSource, 'excludes' | 'underWay'>>;
+
 /** Those that are links are trees of their own: the archive would hold the link and no file. */
-function withMoved(home: string, excludes: readonly string[], view: Context['view']): TreeSource[] {
+function withMoved(tree: MovableTree, view: Context['view']): TreeSource[] {
+  const { root, excludes, underWay } = tree;
   const moved = MOVABLE.filter((name) =>
-    lstatSync(join(home, name), { throwIfNoEntry: false })?.isSymbolicLink(),
+    lstatSync(join(root, name), { throwIfNoEntry: false })?.isSymbolicLink(),
   );
-  const below = (name: string): string[] =>
-    excludes
-      .filter((pattern) => pattern.startsWith(`${name}/`))
-      .map((pattern) => pattern.slice(name.length + 1));
   return [
-    { name: 'home', root: home, excludes: [...excludes] },
-    ...moved.map((name) => ({ name, root: view.resolve(join(home, name)), excludes: below(name) })),
+    { name: 'home', ...tree },
+    ...moved.map((name): TreeSource => {
+      const below = (patterns: readonly string[]): string[] =>
+        patterns.filter((one) => one.startsWith(`${name}/`)).map((one) => one.slice(name.length + 1));
+      const patterns = { excludes: below(excludes), underWay: below(underWay) };
+      return { name: name.toLowerCase(), root: view.resolve(join(root, name)), ...patterns };
+    }),
   ];
 }
 
@@ -114,16 +118,19 @@ export default defineAgent({
     const builds = directoryFor(context, 'buildsDir');
     const workspaces = directoryFor(context, 'workspaceDir');
     const excludes = [...LEFT_OUT, ...inJobs(home, WORKSPACES)];
+    // builds are running: their logs grow, and old ones are discarded
+    const underWay = inJobs(home, ['builds']);
     if (!context.settings.JENKINS_BUILDS) excludes.push(...inJobs(home, BUILDS));
     for (const [directory, isKept] of [
       [builds, context.settings.JENKINS_BUILDS],
       [workspaces, false],
     ] as const) {
-      if (directory?.startsWith(`${home}/`) && !isKept) excludes.push(directory.slice(home.length + 1));
+      const list = isKept ? underWay : excludes;
+      if (directory?.startsWith(`${home}/`)) list.push(directory.slice(home.length + 1));
     }
-    const trees = withMoved(home, excludes, context.view);
+    const trees = withMoved({ root: home, excludes, underWay }, context.view);
     if (context.settings.JENKINS_BUILDS && builds !== undefined && !`${builds}/`.startsWith(`${home}/`)) {
-      trees.push({ name: 'builds', root: context.view.resolve(builds) });
+      trees.push({ name: 'builds', root: context.view.resolve(builds), underWay: ['*'] });
     }
     return trees;
   },

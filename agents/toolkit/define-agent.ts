@@ -17,6 +17,11 @@ export interface TreeSource {
   excludes?: string[];
   /** It may hold git repositories, which others push to meanwhile: they are copied whole, see git-tree.ts. */
   git?: boolean;
+  /**
+   * Patterns of paths below the root where work goes on all the time: that a file there, or below, changes or vanishes while
+   * it is read is a line of the log, and no warning of every night.
+   */
+  underWay?: string[];
 }
 
 /** How rows of a database name files of a tree. */

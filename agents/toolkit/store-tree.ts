@@ -13,7 +13,7 @@ import { formatSize, plural } from '../../lib/text.ts';
 import type { TreeListener } from './cross-check.ts';
 import type { TreeSource } from './define-agent.ts';
 import { isRefStore, maySafelyChange, repositoryOf } from './git-tree.ts';
-import { nameText, type WalkEntry, walkTree } from './walk.ts';
+import { meantBy, nameText, type WalkEntry, walkTree } from './walk.ts';
 
 /** How much of the list of paths is handed over at once. */
 const LIST_CHUNK_CHARS = 65_536;
@@ -290,6 +290,12 @@ function judge(tree: TreeSource, tar: Ended, report: TarReport, wasMarked: boole
 }
 
 function warningsOf(tree: TreeSource, { changed, vanished }: TarReport): Warning[] {
+  const isUnderWay = meantBy(tree.underWay ?? []);
+  const isLoss = (message: string): boolean => !isUnderWay(pathOf(message));
+  const atWork = [...changed, ...vanished].filter((message) => !isLoss(message));
+  if (atWork.length > 0) {
+    info(`${plural(atWork.length, 'file')} of ${tree.root} changed while at work: ${names(atWork)}`);
+  }
   const warning = (code: string, messages: string[], verb: string): Warning[] =>
     messages.length === 0
       ? []
@@ -299,5 +305,8 @@ function warningsOf(tree: TreeSource, { changed, vanished }: TarReport): Warning
             message: `${plural(messages.length, 'file')} of ${tree.root} ${verb} while read: ${names(messages)}`,
           },
         ];
-  return [...warning('file-changed', changed, 'changed'), ...warning('file-vanished', vanished, 'vanished')];
+  return [
+    ...warning('file-changed', changed.filter(isLoss), 'changed'),
+    ...warning('file-vanished', vanished.filter(isLoss), 'vanished'),
+  ];
 }

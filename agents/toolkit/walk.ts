@@ -37,6 +37,15 @@ function excluder(patterns: readonly string[]): (path: string) => string | undef
   return (path) => (any.test(path) ? patterns[each.findIndex((one) => one.test(path))] : undefined);
 }
 
+/** @returns a function that tells whether a path, latin1, or one above it is meant by one of the patterns */
+export function meantBy(patterns: readonly string[]): (path: string) => boolean {
+  const pattern = excluder(patterns);
+  return (path) => {
+    const names = path.split('/');
+    return names.some((_, index) => pattern(names.slice(0, index + 1).join('/')) !== undefined);
+  };
+}
+
 /** What is below a path. */
 export interface Extent {
   fileCount: number;

@@ -9,6 +9,8 @@ import type { TreeSource, Withheld } from '../../agents/toolkit/define-agent.ts'
 import { hostView } from '../../agents/toolkit/host-view.ts';
 import { walkTree } from '../../agents/toolkit/walk.ts';
 import { agentContract } from '../contract/agent-contract.ts';
+import { fakeClients } from '../helpers/fake-clients.ts';
+import { makeBench } from '../helpers/run.ts';
 
 const CREDENTIAL = '{AQAAABAAAAAQcanary+4711/x=}';
 
@@ -118,6 +120,30 @@ agentContract('jenkins', '2.440', async (directory) => {
   };
 });
 
+it('warns of no build that is running, and of a configuration that changed while it was read', async () => {
+  const bench = makeBench();
+  const home = join(bench.directory, 'jenkins');
+  makeHome(home);
+  const says = (path: string, what: string): string => `echo 'tar: ${path}: ${what}' >&2`;
+  const PATH = fakeClients(bench.directory, {
+    tar: `"$REAL" "$@"
+      ${says('jobs/hello world/builds/1/build.xml', 'file changed as we read it')}
+      ${says('jobs/folder/jobs/inner/jobs/deep/builds/7/log', 'Cannot stat: No such file or directory')}
+      ${says('jobs/builds/config.xml', 'file changed as we read it')}
+      exit 2`,
+  });
+  const ran = await bench.run('agent-jenkins', ['--json'], { env: { JENKINS_HOME: home, PATH } });
+  expect(ran).toMatchObject({ exitCode: 3 });
+  const { warnings } = JSON.parse(ran.stdout);
+  expect(warnings).toEqual([
+    { code: 'file-changed', message: expect.stringMatching(/^1 file .*: jobs\/builds\/config\.xml$/) },
+  ]);
+  expect(ran.stderr).toMatch(
+    /2 files of .* changed while at work: jobs\/hello world\/builds\/1\/build\.xml, jobs\/folder/,
+  );
+  bench.remove();
+});
+
 describe('the jenkins agent', () => {
   let directory: string;
   let home: string;
@@ -204,7 +230,7 @@ describe('the jenkins agent', () => {
     expect(jobs).toMatchObject({ name: 'jobs', root: disk });
     expect(filesOf(jobs)).not.toContain('hello world/workspace/checkout.c');
     expect(filesOf(jobs)).toContain('folder/jobs/workspace/config.xml');
-    expect(builds).toEqual({ name: 'builds', root: elsewhere });
+    expect(builds).toMatchObject({ name: 'builds', root: elsewhere });
     expect(trees({ JENKINS_BUILDS: false }).map(({ name }) => name)).toEqual(['home', 'jobs']);
   });
 
