@@ -79,7 +79,7 @@ export function operationsMain(agent: AgentDefinition): CommandMain {
           hint: `${name} restore ARCHIVE --to DIR`,
         });
       }
-      return prepareRun(prepare, options);
+      return prepare(options);
     });
     return runProgram(program, args);
   };

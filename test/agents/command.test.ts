@@ -377,6 +377,10 @@ describe('hamster', () => {
     expect(stderr).toContain('nothing is uploaded');
     expect(stderr).not.toMatch(/canary/);
     expect(bench.workFiles()).toHaveLength(6);
+    expect(await bench.run('agent-command', ['restore', archive])).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining('hint: agent-command restore ARCHIVE --to DIR'),
+    });
   });
 
   it('is believed by notify only where each archive and zip is there', async () => {
