@@ -75,6 +75,7 @@ describe('a dump', () => {
     });
     const { stdout } = await execa('redis-check-rdb', [dump]);
     expect(stdout).toContain('RDB looks OK');
+    expect(stdout).toContain(`[offset ${readFileSync(dump).length}] Checksum OK`); // nothing of the transfer's is behind it
     const keys = Number(/(\d+) keys read/.exec(stdout)?.[1]);
     expect(keys).toBe((await size('0')) + (await size('3')) + (await size('15')));
   });
