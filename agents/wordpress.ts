@@ -2,6 +2,7 @@
 // what of it lies elsewhere. Caches, debug.log and other plugins' backups are left out.
 import { join } from 'node:path';
 import { cannot } from '../lib/errors.ts';
+import { info } from '../lib/log.ts';
 import { path, text } from '../lib/settings.ts';
 import { shellWord } from '../lib/text.ts';
 import { isBelow } from './toolkit/atlassian-home.ts';
@@ -80,7 +81,12 @@ export default defineAgent({
 
   databases: (context) => [wordpressDatabase(configurationOf(context))],
 
-  narrow: (context, source) => ofPrefix(source, configurationOf(context).prefix()),
+  narrow(context, source) {
+    const { prefix } = configurationOf(context);
+    if (prefix === undefined)
+      info('the whole of the database is taken: set WORDPRESS_TABLE_PREFIX if others use it too');
+    return ofPrefix(source, prefix ?? '');
+  },
 
   trees(context) {
     const configuration = configurationOf(context);
@@ -91,20 +97,21 @@ export default defineAgent({
     const configuration = configurationOf(context);
     const charset = configuration.constants.value('DB_CHARSET') ?? 'utf8';
     // in latin1 columns old sites keep names that the client gives otherwise
-    if (database?.engine !== 'mysql' || !/^utf8/i.test(String(charset))) return [];
+    const { prefix } = configuration;
+    if (database?.engine !== 'mysql' || prefix === undefined || !/^utf8/i.test(String(charset))) return [];
     const places = placesOf(context, configuration);
     const trees = wordpressTrees(places, configuration, context.view);
     const tree = trees.find(({ root, includes }) => includes === undefined && isBelow(places.uploads, root));
     if (tree === undefined) return [];
     const sites = context.view.names(join(places.uploads, 'sites')).filter((name) => /^[1-9]\d*$/.test(name));
-    return uploadChecks(database.name, configuration.prefix(), tree, places.uploads, sites);
+    return uploadChecks(database.name, prefix, tree, places.uploads, sites);
   },
 
   withheld(context) {
     const { constants, prefix } = configurationOf(context);
     return ['CUSTOM_USER_TABLE', 'CUSTOM_USER_META_TABLE'].flatMap((name) => {
       const table = constants.literal(name);
-      if (table === undefined || table.startsWith(prefix())) return [];
+      if (table === undefined || table.startsWith(prefix ?? table)) return [];
       const remedy = 'it is shared with others: back up the whole database, by agent-mariadb';
       return [{ what: `the table ${table} (${name})`, remedy }];
     });

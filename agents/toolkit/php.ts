@@ -136,6 +136,12 @@ export function readPhp(
     return true;
   }
 
+  /** `if ($extra = getenv_docker('WORDPRESS_CONFIG_EXTRA', ''))`, where that is empty */
+  function isNever(test: Node): boolean {
+    const value = evaluate(test.kind === 'assign' ? (test.right as Node) : test, scope);
+    return value === '' || value === '0' || value === 0 || value === false || value === null;
+  }
+
   function run(text: string, path: string, depth: number): void {
     const outer = scope.file;
     scope.file = path;
@@ -153,6 +159,8 @@ export function readPhp(
           setConstant(String(name.name), evaluate(value, scope));
       } else if (expression?.kind === 'include') include(expression, depth);
       else if (expression?.kind === 'assign') assign(expression);
+      else if (statement.kind === 'if' && isNever(statement.test as Node))
+        spoil([statement.test, statement.alternate]);
       else spoil(statement);
     }
     scope.file = outer;

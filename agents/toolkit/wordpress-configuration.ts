@@ -21,8 +21,8 @@ export interface WordpressConfiguration {
   /** Of Debian's package: the program itself belongs to that. */
   isDebian: boolean;
   constants: PhpSettings;
-  /** `$table_prefix`. @throws application-configuration where it is not written literally */
-  prefix(): string;
+  /** `$table_prefix`; undefined where it is not written literally. */
+  prefix: string | undefined;
 }
 
 /** Tables that every installation has. */
@@ -83,23 +83,12 @@ export function readWordpress(places: WordpressPlaces, view: HostView): Wordpres
       constants.set('WP_CONTENT_DIR', DEBIAN_CONTENT);
     if (!variables.has('table_prefix')) variables.set('table_prefix', 'wp_');
   }
+  const prefix = places.tablePrefix ?? variables.get('table_prefix');
   return {
     files,
     isDebian,
     constants: phpSettings(constants, file, (name) => name),
-    prefix() {
-      const prefix = places.tablePrefix ?? variables.get('table_prefix');
-      if (typeof prefix === 'string') return prefix;
-      throw cannot(
-        'application-configuration',
-        'read $table_prefix from',
-        file,
-        'it is not written there literally',
-        {
-          hint: 'set WORDPRESS_TABLE_PREFIX',
-        },
-      );
-    },
+    prefix: typeof prefix === 'string' ? prefix : undefined,
   };
 }
 
@@ -131,9 +120,12 @@ export function wordpressDatabase({
   const server = parseServer(address);
   if (server === undefined) throw notLiteral(file, 'a port number');
   const account = { user: constants.literal('DB_USER'), password: constants.literal('DB_PASSWORD') };
+  if (prefix === undefined) {
+    const cause = 'it is not written there literally';
+    throw cannot('application-configuration', 'read $table_prefix from', file, cause, {
+      hint: 'set WORDPRESS_TABLE_PREFIX',
+    });
+  }
   const connection: MysqlConnection = { ...server, socket, ...account, database };
-  return ofPrefix(
-    { name: memberName(database), engine: 'mysql', connection, withoutRoutines: true },
-    prefix(),
-  );
+  return ofPrefix({ name: memberName(database), engine: 'mysql', connection, withoutRoutines: true }, prefix);
 }

@@ -145,6 +145,62 @@ it("reads the environment where it is WordPress's own: inside its container", ()
   expect(errorOf(() => database()).hint).toContain('GARNER_DATABASE_URL');
 });
 
+/** wp-config.php of WordPress's image for containers, without its comments and keys. */
+const DOCKER = `<?php
+if (!function_exists('getenv_docker')) {
+	function getenv_docker($env, $default) {
+		if ($fileEnv = getenv($env . '_FILE')) {
+			return rtrim(file_get_contents($fileEnv), "\\r\\n");
+		}
+		else if (($val = getenv($env)) !== false) {
+			return $val;
+		}
+		else {
+			return $default;
+		}
+	}
+}
+define( 'DB_NAME', getenv_docker('WORDPRESS_DB_NAME', 'wordpress') );
+define( 'DB_USER', getenv_docker('WORDPRESS_DB_USER', 'example username') );
+define( 'DB_PASSWORD', getenv_docker('WORDPRESS_DB_PASSWORD', 'example password') );
+define( 'DB_HOST', getenv_docker('WORDPRESS_DB_HOST', 'mysql') );
+define( 'DB_CHARSET', getenv_docker('WORDPRESS_DB_CHARSET', 'utf8') );
+$table_prefix = getenv_docker('WORDPRESS_TABLE_PREFIX', 'wp_');
+define( 'WP_DEBUG', !!getenv_docker('WORDPRESS_DEBUG', '') );
+if (isset($_SERVER['HTTP_X_FORWARDED_PROTO']) && strpos($_SERVER['HTTP_X_FORWARDED_PROTO'], 'https') !== false) {
+	$_SERVER['HTTPS'] = 'on';
+}
+if ($configExtra = getenv_docker('WORDPRESS_CONFIG_EXTRA', '')) {
+	eval($configExtra);
+}
+if ( ! defined( 'ABSPATH' ) ) {
+	define( 'ABSPATH', __DIR__ . '/' );
+}
+require_once ABSPATH . 'wp-settings.php';
+`;
+
+it("reads the image's own file inside its container, and outside asks for the database alone", async () => {
+  put('wp-config.php', DOCKER);
+  expect(errorOf(() => database()).hint).toContain('GARNER_DATABASE_URL');
+  const url = { GARNER_DATABASE_URL: 'mysql://x@h2/blog' };
+  const [named] = await databasesOf(agent as never, contextOf(url));
+  expect(named?.connection).toMatchObject({ host: 'h2', database: 'blog' });
+  expect(named?.connection).not.toHaveProperty('part');
+  expect(trees(url)).toMatchObject([{ name: 'site' }]);
+  expect(agent.crossChecks?.(contextOf(url), [named as DatabaseSource])).toEqual([]);
+  expect(agent.withheld?.(contextOf(url))).toEqual([]);
+  vi.stubEnv('WORDPRESS_DB_PASSWORD', PASSWORD);
+  const defaults = {
+    host: 'mysql',
+    user: 'example username',
+    database: 'wordpress',
+    part: { prefix: 'wp_' },
+  };
+  expect(database()).toMatchObject({ connection: { ...defaults, password: PASSWORD } });
+  vi.stubEnv('WORDPRESS_CONFIG_EXTRA', '$table_prefix = "x_";');
+  expect(errorOf(() => database()).hint).toContain('WORDPRESS_TABLE_PREFIX');
+});
+
 it('asks for the prefix where it is not literal, and takes it from a setting', () => {
   configure(defines(), "$table_prefix = getenv('PREFIX');\n");
   expect(errorOf(() => database()).hint).toContain('WORDPRESS_TABLE_PREFIX');

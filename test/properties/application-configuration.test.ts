@@ -128,6 +128,9 @@ const statement = fc.oneof(
     )
     .map(([form, value]) => `${form.replace('%', () => `define('K_A', ${value})`).replace(' }', '; }')};`),
   expression.map((value) => `if (!defined('K_B')) $b = define('K_B', ${value});`),
+  fc
+    .tuple(expression, expression)
+    .map(([test, value]) => `if ($c = ${test}) { $a = ${value}; } else { $b = 1; }`),
   fc.constantFrom(
     ...[
       'unset($a);',
