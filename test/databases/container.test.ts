@@ -18,10 +18,10 @@ import {
   leaveContainer,
   serverAddress,
 } from '../../databases/toolkit/container.ts';
-import type { Engine } from '../../databases/toolkit/engine.ts';
-import { startPipeline } from '../../lib/process.ts';
+import type { RestoreContext } from '../../databases/toolkit/engine.ts';
 import { CORE_SETTINGS, loadSettings } from '../../lib/settings.ts';
 import { startContainer, type TestContainer } from '../helpers/container.ts';
+import { dumpTo, restoreFrom } from '../helpers/engine.ts';
 import { type MariaDb, startMariadb } from '../helpers/mariadb.ts';
 import { type Postgres, startPostgres } from '../helpers/postgres.ts';
 import { untilNoProcessWith, watchProcesses } from '../helpers/processes.ts';
@@ -53,51 +53,7 @@ const { signal } = new AbortController();
 const enter = (name = container.name, place: { server?: string } = {}): Promise<void> =>
   enterContainer({ name, engine: 'podman', server: place.server }, signal);
 
-/** @returns a dump, and how many rows of each table it says it has */
-async function dump(
-  engine: Engine,
-  connection: unknown,
-): Promise<{ file: string; tables: Record<string, number> }> {
-  const file = join(bench.directory, `${engine.name}.dump`);
-  const { tables } = await engine.dump(connection, {
-    encode: (commands, stdin) =>
-      startPipeline([...commands, { file: 'dd', args: [`of=${file}`, 'status=none'] }], {
-        stdin,
-        signal,
-      }) as never,
-    signal,
-    scratchPath: (name) => name,
-    expectedTables: [],
-    derivedTables: [],
-    withoutRoutines: false,
-    clientOptions: [],
-    queries: [],
-  });
-  return { file, tables };
-}
-
-function restore(
-  engine: Engine,
-  connection: unknown,
-  file: string,
-  jobs?: number,
-): Promise<string | undefined> {
-  return engine.restore(connection, {
-    decode: async (sink) => {
-      const commands = [{ file: 'cat', args: [file] }, ...(typeof sink === 'function' ? [] : [sink])];
-      const running = startPipeline(commands, { signal });
-      for await (const chunk of running.stdout) if (typeof sink === 'function') await sink(chunk);
-      const ended = await running.ended;
-      expect(ended.map(({ code }) => code)).toEqual(commands.map(() => 0));
-      return 0;
-    },
-    decodeToFile: () => Promise.reject(new Error('no file of this host is in the container')),
-    aside: undefined,
-    roles: undefined,
-    jobs,
-    signal,
-  });
-}
+const at = (name: string): string => join(bench.directory, name);
 
 /** @returns what is left in the container of files that clients were given */
 const leftFiles = (): Promise<string> =>
@@ -126,9 +82,9 @@ describe('MariaDB in a container', () => {
 
   it('is dumped and restored there, however the port is called outside', async () => {
     await enter();
-    const { file, tables } = await dump(mysql, mysql.connectionFromUrl(new URL(url)));
+    const { tables } = await dumpTo(mysql, mysql.connectionFromUrl(new URL(url)), at('shop.sql'));
     expect(tables).toEqual({ t: 2 });
-    await restore(mysql, mysql.connectionFromUrl(new URL(url.replace(/shop$/, 'empty'))), file);
+    await restoreFrom(mysql, mysql.connectionFromUrl(new URL(url.replace(/shop$/, 'empty'))), at('shop.sql'));
     const checksum = (name: string): Promise<string> => mariadb.query('CHECKSUM TABLE t', name);
     expect((await checksum('empty')).split('\t')[1]).toBe((await checksum('shop')).split('\t')[1]);
   });
@@ -177,7 +133,12 @@ describe('MariaDB in a container', () => {
       const running = bench.start('agent-mariadb', [], { env });
       const dumping = async (): Promise<boolean> =>
         /mariadb-dump.*shop/.test((await container.processes()).join('\n'));
-      while (!(await dumping())) await sleep(50);
+      let ended = false;
+      running.finally(() => {
+        ended = true;
+      });
+      while (!(await dumping()) && !ended) await sleep(50);
+      expect(ended).toBe(false);
       running.kill(how);
       await running;
       await untilNothingRuns();
@@ -197,14 +158,13 @@ it('PostgreSQL in a container is dumped, checked and restored there', async () =
   );
   await enter();
   const connection = postgres.connectionFromUrl(new URL(url));
-  const { file, tables } = await dump(postgres, connection);
+  const { tables } = await dumpTo(postgres, connection, at('shop.dump'));
   expect(tables).toEqual({ t: 1 });
   expect(await postgres.roles?.dump(connection, signal)).toContain('CREATE ROLE shop');
-  const target = { ...(connection as object), database: 'empty' };
-  await expect(restore(postgres, target, file, 2)).rejects.toThrow(
-    /--jobs.*the clients run in container database-1/,
-  );
-  await restore(postgres, target, file);
+  const target = { ...connection, database: 'empty' };
+  const refused = postgres.restore(target, { jobs: 2, signal } as RestoreContext);
+  await expect(refused).rejects.toThrow(/--jobs.*the clients run in container database-1/);
+  await restoreFrom(postgres, target, at('shop.dump'));
   expect(await server.dump('empty')).toBe(await server.dump('shop'));
   expect(await leftFiles()).toBe('');
 });
