@@ -31,7 +31,6 @@ const engine: Engine<MysqlConnection> = {
   occupied: countOccupants,
   restore: restoreDatabase,
   runsInContainer: true,
-  runsInContainer: true,
 };
 
 export default engine;
