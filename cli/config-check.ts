@@ -13,7 +13,7 @@ export interface CheckedFile {
   problem: string | undefined;
 }
 
-/** @returns each `.env` file, archiver.yaml and file of operations of the configuration directory with what is wrong with it */
+/** @returns each `.env` file, archiver.yaml, file of operations or of hooks of the configuration directory with what is wrong with it */
 export async function checkConfiguration(known: SettingTable): Promise<CheckedFile[]> {
   const directory = configDirectory();
   let names: string[] = [];
@@ -25,14 +25,17 @@ export async function checkConfiguration(known: SettingTable): Promise<CheckedFi
   const env = { GARNER_CONFIG_DIR: directory };
   const agents = moduleNames(AGENTS);
   const shared = check(join(directory, 'garner.env'), () => void loadSettings(known, { known, env }));
+  const { HOOKS_SUFFIX, readHooksFile } = await import('../agents/toolkit/hooks.ts');
+  const isHooks = (name: string): boolean => name.startsWith('agent-') && name.endsWith(HOOKS_SUFFIX);
   const checked = names
-    .filter((name) => name.endsWith('.env') && name !== 'garner.env')
+    .filter((name) => (name.endsWith('.env') && name !== 'garner.env') || isHooks(name))
     .map((name) => {
       const file = join(directory, name);
       const application = /^agent-([^.]*)/.exec(name)?.[1];
       if (application !== undefined && !agents.includes(application)) {
         return { file, problem: `no command reads "${file}": there is no agent-${application}` };
       }
+      if (isHooks(name)) return check(file, () => void readHooksFile(file));
       const own = check(file, () => void loadSettings(known, { known, env, configFile: file }));
       // it is read together with garner.env, whose own problem is told once
       return own.problem === shared.problem ? { file, problem: undefined } : own;

@@ -18,6 +18,9 @@ import { readTrustedText } from '../../lib/trusted-file.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
 import type { UndoMark, UndoOwner } from './undo-mark.ts';
 
+/** What ends the name of a file of hooks in the configuration's directory. */
+export const HOOKS_SUFFIX = '.hooks.yaml';
+
 const command = z
   .string()
   .regex(/\S/, 'it is empty')
@@ -91,9 +94,9 @@ export function readHooks(
 ): Hooks {
   const { GARNER_HOOKS_FILE: given } = settings;
   const { application, instance } = mark.owner;
-  const file = given ?? join(configDirectory(), `agent-${groupName(application, instance)}.hooks.yaml`);
+  const file = given ?? join(configDirectory(), `agent-${groupName(application, instance)}${HOOKS_SUFFIX}`);
   const environment = hookEnvironment(agent, mark.owner);
-  const hooks = given === undefined && !existsSync(file) ? fileSchema.parse({}) : readFile(file);
+  const hooks = given === undefined && !existsSync(file) ? fileSchema.parse({}) : readHooksFile(file);
 
   const runOne = async (phase: Phase, number: number, hook: Hook, env: typeof environment): Promise<void> => {
     const name = `${phase} ${number}`;
@@ -126,7 +129,11 @@ export function readHooks(
   };
 }
 
-function readFile(file: string): z.output<typeof fileSchema> {
+/**
+ * Reads a file of hooks.
+ * @throws configuration, naming file and key; configuration-permissions where others could have written it
+ */
+export function readHooksFile(file: string): z.output<typeof fileSchema> {
   let text: string;
   try {
     text = readTrustedText(file);

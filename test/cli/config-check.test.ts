@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -45,6 +45,10 @@ test('says what is wrong with every file, each once', async () => {
   put('agent-mediawki.env', '');
   put('archiver.yaml', 'archive: /x\n');
   put('operations.yaml', 'operations:\n  a: {}\n');
+  put('agent-sqlite.hooks.yaml', 'before: [date]\n');
+  put('agent-sqlite.blue.hooks.yaml', 'befor: [date]\n');
+  put('agent-sqlite.red.hooks.yaml', 'before: [date]\n');
+  chmodSync(join(directory, 'agent-sqlite.hooks.yaml'), 0o660);
   const { exitCode, lines } = await check();
   expect(exitCode).toBe(2);
   const about = (text: string): string[] => lines.filter((line) => line.includes(text));
@@ -54,6 +58,9 @@ test('says what is wrong with every file, each once', async () => {
   expect(about('there is no agent-mediawki')).toHaveLength(1);
   expect(about('archiver.yaml": hosts')).toHaveLength(1);
   expect(about('operations.yaml": line 2: operations.a.command: it is missing')).toHaveLength(1);
+  expect(about('agent-sqlite.hooks.yaml": it can be changed by group')).toHaveLength(1);
+  expect(about('agent-sqlite.blue.hooks.yaml": line 1: befor: unknown key')).toHaveLength(1);
+  expect(about('agent-sqlite.red.hooks.yaml: good')).toHaveLength(1);
   expect(about('agent-sqlite.env: good')).toHaveLength(1);
   expect(lines.join('\n')).not.toContain('pw12345');
 });
