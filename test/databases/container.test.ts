@@ -12,6 +12,7 @@ import { databasesOf } from '../../agents/toolkit/sources.ts';
 import { checkRoot } from '../../agents/toolkit/walk.ts';
 import mysql from '../../databases/mysql.ts';
 import postgres from '../../databases/postgres.ts';
+import redisEngine from '../../databases/redis.ts';
 import {
   enterContainer,
   findClientProgram,
@@ -25,6 +26,7 @@ import { dumpTo, restoreFrom } from '../helpers/engine.ts';
 import { type MariaDb, startMariadb } from '../helpers/mariadb.ts';
 import { type Postgres, startPostgres } from '../helpers/postgres.ts';
 import { untilNoProcessWith, watchProcesses } from '../helpers/processes.ts';
+import { startRedis } from '../helpers/redis.ts';
 import { type Bench, makeBench } from '../helpers/run.ts';
 
 const PASSWORD = `canary &amp; %40 ' " \\ $ #;`;
@@ -68,6 +70,26 @@ async function untilNothingRuns(): Promise<void> {
   }
   expect(left).toEqual([]);
 }
+
+it('dumps and restores Redis there, its password on the way in seen by nobody', async () => {
+  await using redis = await startRedis(PASSWORD, ['port 6379'], container.inNetwork);
+  await redis.runLines('SET a "\\x00\\xff"\nSELECT 3\nXADD stream 1-1 f v');
+  const before = await redis.state();
+  await enter();
+  const connection = { host: 'localhost', port: 63790, password: PASSWORD };
+  // without the test's own clients, which have it in their environment
+  const unseen = async <T>(work: Promise<T>): Promise<T> => {
+    const stop = watchProcesses(['canary']);
+    const result = await work;
+    expect(stop().found).toEqual([]);
+    return result;
+  };
+  const { tables } = await unseen(dumpTo(redisEngine, connection, at('redis.rdb')));
+  expect(tables).toEqual({ db0: 1, db3: 1 });
+  await redis.run('FLUSHALL');
+  await unseen(restoreFrom(redisEngine, connection, at('redis.rdb')));
+  expect(await redis.state()).toBe(before);
+});
 
 describe('MariaDB in a container', () => {
   let url: string;

@@ -24,8 +24,13 @@ export interface Redis extends AsyncDisposable {
  * Starts a server.
  * @param password of the account `default`
  * @param settings more lines for its configuration
+ * @param wrap a command that runs it
  */
-export async function startRedis(password: string, settings: string[] = []): Promise<Redis> {
+export async function startRedis(
+  password: string,
+  settings: string[] = [],
+  wrap: string[] = [],
+): Promise<Redis> {
   const directory = mkdtempSync(join(tmpdir(), 'garner-redis-'));
   const [socket, config] = [join(directory, 'socket'), join(directory, 'redis.conf')];
   const port = await freePort();
@@ -44,10 +49,8 @@ export async function startRedis(password: string, settings: string[] = []): Pro
   ];
   writeFileSync(config, `${lines.join('\r\n')}\r\n`, { mode: 0o600 });
   // setpriv: the server ends with the test process, however that ends
-  const server = execa('setpriv', ['--pdeathsig', 'KILL', 'redis-server', config], {
-    stdio: 'ignore',
-    reject: false,
-  });
+  const [program = '', ...args] = [...wrap, 'setpriv', '--pdeathsig', 'KILL', 'redis-server', config];
+  const server = execa(program, args, { stdio: 'ignore', reject: false });
   const client = (args: string[], input?: string) =>
     execa('redis-cli', ['-s', socket, '-e', ...args], {
       env: { REDISCLI_AUTH: password },
