@@ -135,8 +135,8 @@ function textOf(path: string): string | undefined {
   }
 }
 
-/** @returns directories of objects, absolute */
-function alternatesOf(repository: string): string[] {
+/** @returns the directories of objects, absolute, that a repository borrows from */
+export function alternatesOf(repository: string): string[] {
   return (textOf(`${repository}/objects/info/alternates`) ?? '')
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'))

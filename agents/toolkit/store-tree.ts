@@ -1,6 +1,7 @@
 // Puts one tree into the archive: GNU tar reads the files, garner says which, and every word that tar says is read.
 import { randomUUID } from 'node:crypto';
 import { closeSync, existsSync, ftruncateSync, openSync, readSync, rmSync } from 'node:fs';
+import { dirname, relative } from 'node:path';
 import type { Writable } from 'node:stream';
 import { type Encoding, encodedName, encodingNames, startEncoding } from '../../archive/encode.ts';
 import type { Warning } from '../../archive/manifest.ts';
@@ -12,6 +13,7 @@ import { type Command, describeExit, type Ended, feed, findProgram } from '../..
 import { formatSize, plural } from '../../lib/text.ts';
 import type { TreeListener } from './cross-check.ts';
 import type { TreeSource } from './define-agent.ts';
+import { alternatesOf } from './git-repositories.ts';
 import { isRefStore, maySafelyChange, repositoryOf } from './git-tree.ts';
 import { meantBy, nameText, type WalkEntry, walkTree } from './walk.ts';
 
@@ -169,9 +171,22 @@ async function storeFiles(
   let fileCount = 0;
   let listBytes = 0;
 
-  function* chunksOf(entries: Iterable<WalkEntry>): Generator<Buffer> {
+  /** Waits until tar has read all that it was told. */
+  async function* caughtUp(): AsyncGenerator<Buffer> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    report.onMark = resolve;
+    yield Buffer.from(`${report.mark}\0`);
+    await Promise.race([promise, storing.ended]);
+  }
+
+  /** @param again what was listed before, and the repositories whose refs are to be read once more; undefined: nothing was */
+  async function* chunksOf(
+    entries: Iterable<WalkEntry>,
+    again?: { listed: ReadonlySet<string>; refsOf: ReadonlySet<string> },
+  ): AsyncGenerator<Buffer> {
     let paths = '';
     let lines = '';
+    let isLate = false;
     const flush = (): Buffer => {
       const listed = Buffer.from(lines, 'latin1');
       writeFully(list, listed, listBytes);
@@ -180,9 +195,17 @@ async function storeFiles(
       paths = lines = '';
       return chunk;
     };
-    for (const { path, isDirectory, sizeBytes, mtimeMs } of entries) {
+    for (const entry of entries) {
+      const { path, isDirectory, sizeBytes, mtimeMs } = entry;
+      if (entry.isLate && !isLate) {
+        isLate = true;
+        yield flush();
+        yield* caughtUp(); // a ref that is read later may name an object that was not there to be listed
+      }
+      const isListed = again?.listed.has(path) ?? false;
+      if (again !== undefined && (isDirectory || (isListed && !isRefOfOne(path, again.refsOf)))) continue;
       paths += `${path}\0`;
-      if (!isDirectory) {
+      if (!isDirectory && !isListed) {
         fileCount += 1;
         for (const listener of listeners) listener.file(path);
         lines += `${path}\t${sizeBytes}\t${Math.floor(mtimeMs / 1000)}\0`;
@@ -196,25 +219,17 @@ async function storeFiles(
   async function* pathsForTar(): AsyncGenerator<Buffer> {
     yield* chunksOf(walkTree(tree, notThese, { repositories }));
     for (let round = 0; repositories.size > 0; round++) {
-      const caughtUp = new Promise<void>((resolve) => {
-        report.onMark = resolve;
-      });
-      yield Buffer.from(`${report.mark}\0`);
-      await Promise.race([caughtUp, storing.ended]);
-      const again = repositoriesToReadAgain(tree.root, report, repositories);
-      if (again.length === 0) return;
+      yield* caughtUp();
+      const { again, refsOf } = repositoriesToReadAgain(tree.root, report, repositories);
+      if (again.size === 0) return;
+      const named = [...again].map(nameText).join(', ');
       if (round === GIT_ROUNDS) {
-        const cause = `they were packed again while they were read, ${GIT_ROUNDS} times: ${again.map(nameText).join(', ')}`;
+        const cause = `they were packed again while they were read, ${GIT_ROUNDS} times: ${named}`;
         throw cannot('file-changed', 'archive the repositories of', tree.root, cause);
       }
-      info(`read again, because git has packed or pruned it: ${again.map(nameText).join(', ')}`);
-      const listed = listedIn(list, listBytes, new Set(again));
-      for (const entry of walkTree(tree, notThese, { from: again })) {
-        if (entry.isDirectory) continue;
-        if (!listed.has(entry.path)) yield* chunksOf([entry]);
-        else if (isRefStore(entry.path, repositoryOf(entry.path, repositories) ?? '.'))
-          yield Buffer.from(`${entry.path}\0`, 'latin1');
-      }
+      info(`read again, because git has packed or pruned it: ${named}`);
+      const listed = listedIn(list, listBytes, again);
+      yield* chunksOf(walkTree(tree, notThese, { from: [...again] }), { listed, refsOf });
     }
   }
 
@@ -258,27 +273,45 @@ function listedIn(list: number, sizeBytes: number, repositories: ReadonlySet<str
   return paths;
 }
 
+const isRefOfOne = (path: string, repositories: ReadonlySet<string>): boolean => {
+  const repository = repositoryOf(path, repositories);
+  return repository !== undefined && isRefStore(path, repository);
+};
+
 /**
  * Takes from the report what is no loss in a repository: what has moved into a pack, and files that only grow.
- * @returns the repositories from which files vanished, and which are still there
+ * @returns the repositories from which files vanished, and which are still there, with those that they borrow from; and
+ *   those whose refs have moved
  */
 function repositoriesToReadAgain(
   root: string,
   report: TarReport,
   repositories: ReadonlySet<string>,
-): string[] {
+): { again: Set<string>; refsOf: Set<string> } {
+  const top = Buffer.from(root).toString('latin1');
   const again = new Set<string>();
-  report.vanished = report.vanished.filter((message) => {
-    const repository = repositoryOf(pathOf(message), repositories);
-    if (repository === undefined || !existsSync(Buffer.from(`${root}/${repository}`, 'latin1'))) return true;
+  const refsOf = new Set<string>();
+  const add = (repository: string): void => {
+    if (again.has(repository)) return;
     again.add(repository);
+    for (const objects of alternatesOf(`${top}/${repository}`)) {
+      const lender = Buffer.from(relative(root, dirname(objects)) || '.').toString('latin1');
+      if (repositories.has(lender)) add(lender);
+    }
+  };
+  report.vanished = report.vanished.filter((message) => {
+    const path = pathOf(message);
+    const repository = repositoryOf(path, repositories);
+    if (repository === undefined || !existsSync(Buffer.from(`${top}/${repository}`, 'latin1'))) return true;
+    add(repository);
+    if (isRefStore(path, repository)) refsOf.add(repository);
     return false;
   });
   report.changed = report.changed.filter((message) => {
     const repository = repositoryOf(pathOf(message), repositories);
     return repository === undefined || !maySafelyChange(pathOf(message), repository);
   });
-  return [...again];
+  return { again, refsOf };
 }
 
 /** Exit codes 1 and 2 of tar are fine only where each of its words is understood and harmless. */

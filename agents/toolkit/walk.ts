@@ -12,6 +12,8 @@ export interface WalkEntry {
   isDirectory: boolean;
   sizeBytes: number;
   mtimeMs: number;
+  /** It is of a repository's objects: to be listed only when all before it has been read. */
+  isLate: boolean;
 }
 
 const bytes = (latin1: string): Buffer => Buffer.from(latin1, 'latin1');
@@ -123,6 +125,7 @@ export function* walkTree(
       isDirectory: stat.isDirectory(),
       sizeBytes: stat.isFile() ? stat.size : 0,
       mtimeMs: stat.mtimeMs,
+      isLate: place === 'objects' || place === 'packs' || place === 'info',
     };
     if (!stat.isDirectory()) return;
     const below = (name: string): string => (path === '.' ? name : `${path}/${name}`);

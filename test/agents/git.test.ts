@@ -51,7 +51,7 @@ describe('agent-git', () => {
   let root: string;
   beforeEach(() => {
     bench = makeBench();
-    root = join(bench.directory, 'git');
+    root = join(bench.directory, 'gït');
     mkdirSync(root);
     return () => bench.remove();
   });
@@ -63,7 +63,7 @@ describe('agent-git', () => {
   const restored = async (archive: string, exitCode = 0): Promise<string> => {
     const to = join(bench.directory, 'restored');
     await bench.backup('agent-git', { args: ['restore', archive, '--to', to], exitCode });
-    return join(to, root.slice(1).replaceAll(/[^\w-]/g, '_'));
+    return join(to, root.slice(1).replace(/[^A-Za-z0-9_-]/g, '_'));
   };
 
   it('brings back every ref, object, reflog and stash', async () => {
@@ -93,7 +93,7 @@ describe('agent-git', () => {
     );
   });
 
-  it('reads again what git has packed while it was read', async () => {
+  it('reads again what git has packed while it was read, and refs before objects are listed', async () => {
     await makeRepository(root, 'a.git');
     await makeRepository(root, 'b.git');
     // by the time that tar looks, everything that was listed is somewhere else
@@ -102,7 +102,9 @@ describe('agent-git', () => {
     writeFileSync(
       join(bin, 'tar'),
       `#!/bin/sh
-       case " $* " in *' --create '*) sleep 0.3; git --git-dir=${root}/a.git gc -q --prune=now;; esac
+       case " $* " in *' --create '*) sleep 0.3; git --git-dir=${root}/a.git gc -q --prune=now
+         export GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_DIR=${root}/b.git
+         git update-ref refs/heads/main $(git commit-tree -p main -m new $(echo new | git hash-object -w --stdin | xargs printf '100644 blob %s\\tx\\n' | git mktree));; esac
        exec /usr/bin/tar "$@"\n`,
     );
     chmodSync(join(bin, 'tar'), 0o755);
@@ -115,7 +117,7 @@ describe('agent-git', () => {
 
   it('copies each repository whole while others push, delete and pack', async () => {
     await makeRepository(root, 'a.git');
-    await gitScript(bench.directory, 'git clone -q git/a.git clone');
+    await gitScript(bench.directory, 'git clone -q "gït/a.git" clone');
     const stop = join(bench.directory, 'stop');
     const pushing = gitScript(
       join(bench.directory, 'clone'),
