@@ -24,39 +24,40 @@ export async function checkConfiguration(known: SettingTable): Promise<CheckedFi
   }
   const env = { GARNER_CONFIG_DIR: directory };
   const agents = moduleNames(AGENTS);
-  const shared = check(join(directory, 'garner.env'), () => void loadSettings(known, { known, env }));
+  const shared = await check(join(directory, 'garner.env'), () => loadSettings(known, { known, env }));
   const { HOOKS_SUFFIX, readHooksFile } = await import('../agents/toolkit/hooks.ts');
   const isHooks = (name: string): boolean => name.startsWith('agent-') && name.endsWith(HOOKS_SUFFIX);
-  const checked = names
-    .filter((name) => (name.endsWith('.env') && name !== 'garner.env') || isHooks(name))
-    .map((name) => {
-      const file = join(directory, name);
-      const application = /^agent-([^.]*)/.exec(name)?.[1];
-      if (application !== undefined && !agents.includes(application)) {
-        return { file, problem: `no command reads "${file}": there is no agent-${application}` };
-      }
-      if (isHooks(name)) return check(file, () => void readHooksFile(file));
-      const own = check(file, () => void loadSettings(known, { known, env, configFile: file }));
+  const checked: CheckedFile[] = names.includes('garner.env') ? [shared] : [];
+  for (const name of names) {
+    if (!(name.endsWith('.env') && name !== 'garner.env') && !isHooks(name)) continue;
+    const file = join(directory, name);
+    const application = /^agent-([^.]*)/.exec(name)?.[1];
+    if (application !== undefined && !agents.includes(application)) {
+      checked.push({ file, problem: `no command reads "${file}": there is no agent-${application}` });
+    } else if (isHooks(name)) {
+      checked.push(await check(file, () => readHooksFile(file)));
+    } else {
+      const own = await check(file, () => loadSettings(known, { known, env, configFile: file }));
       // it is read together with garner.env, whose own problem is told once
-      return own.problem === shared.problem ? { file, problem: undefined } : own;
-    });
-  if (names.includes('garner.env')) checked.unshift(shared);
+      checked.push(own.problem === shared.problem ? { file, problem: undefined } : own);
+    }
+  }
   if (names.includes('archiver.yaml')) {
     const { readConfiguration } = await import('../archiver/configuration.ts');
     const file = join(directory, 'archiver.yaml');
-    checked.push(check(file, () => void readConfiguration(file)));
+    checked.push(await check(file, () => readConfiguration(file)));
   }
   const { OPERATIONS_FILES, readOperations } = await import('../agents/toolkit/operations.ts');
   for (const name of OPERATIONS_FILES.filter((one) => names.includes(one))) {
     const file = join(directory, name);
-    checked.push(check(file, () => void readOperations(file, [])));
+    checked.push(await check(file, () => readOperations(file, [])));
   }
   return checked;
 }
 
-function check(file: string, read: () => void): CheckedFile {
+async function check(file: string, read: () => unknown): Promise<CheckedFile> {
   try {
-    read();
+    await read();
     return { file, problem: undefined };
   } catch (error) {
     const hint = error instanceof GarnerError && error.hint !== undefined ? ` (${error.hint})` : '';

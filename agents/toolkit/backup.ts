@@ -51,7 +51,7 @@ export async function backUp(
     for (const warning of await undoSteps(agent, context, mark, steps)) warnAbout(warning);
   };
   const run: BackupRun = { agent, context, identity, mark, warnings, warnAbout, release };
-  const hooks = readHooks(agent, context, mark, warnAbout);
+  const hooks = await readHooks(agent, context, mark, warnAbout);
   const facts = (archive: PublishedArchive | undefined): HookFacts => ({
     GARNER_RESULT: archive === undefined ? 'failed' : warnings.length > 0 ? 'warnings' : 'ok',
     GARNER_ARCHIVE: archive?.path,

@@ -12,7 +12,6 @@ import { info } from '../../lib/log.ts';
 import { describeExit, type Ended, startPipeline } from '../../lib/process.ts';
 import { durationSchema } from '../../lib/retention.ts';
 import { configDirectory } from '../../lib/settings.ts';
-import { parseYaml } from '../../lib/strict-yaml.ts';
 import { formatDuration } from '../../lib/text.ts';
 import { readTrustedText } from '../../lib/trusted-file.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
@@ -86,17 +85,17 @@ export function hookEnvironment(
  * Reads an agent's hooks.
  * @throws configuration, naming file and key; configuration-permissions where others could have written it
  */
-export function readHooks(
+export async function readHooks(
   agent: AgentDefinition,
   { settings, signal }: AgentContext,
   mark: UndoMark,
   warnAbout: (warning: Warning) => void,
-): Hooks {
+): Promise<Hooks> {
   const { GARNER_HOOKS_FILE: given } = settings;
   const { application, instance } = mark.owner;
   const file = given ?? join(configDirectory(), `agent-${groupName(application, instance)}${HOOKS_SUFFIX}`);
   const environment = hookEnvironment(agent, mark.owner);
-  const hooks = given === undefined && !existsSync(file) ? fileSchema.parse({}) : readHooksFile(file);
+  const hooks = given === undefined && !existsSync(file) ? fileSchema.parse({}) : await readHooksFile(file);
 
   const runOne = async (phase: Phase, number: number, hook: Hook, env: typeof environment): Promise<void> => {
     const name = `${phase} ${number}`;
@@ -133,7 +132,7 @@ export function readHooks(
  * Reads a file of hooks.
  * @throws configuration, naming file and key; configuration-permissions where others could have written it
  */
-export function readHooksFile(file: string): z.output<typeof fileSchema> {
+export async function readHooksFile(file: string): Promise<z.output<typeof fileSchema>> {
   let text: string;
   try {
     text = readTrustedText(file);
@@ -141,6 +140,7 @@ export function readHooksFile(file: string): z.output<typeof fileSchema> {
     if (error instanceof GarnerError) throw error;
     throw cannot('configuration', 'read', file, error);
   }
+  const { parseYaml } = await import('../../lib/strict-yaml.ts'); // most hosts have no hooks
   return parseYaml(text, { file, schema: fileSchema, hint: 'docs/hooks.md describes every key' });
 }
 
