@@ -3,7 +3,7 @@ import { cannot, type ErrorCode, type GarnerError } from '../../lib/errors.ts';
 import { type Command, capture, describeExit, type Ended } from '../../lib/process.ts';
 import { registerSecret } from '../../lib/redact.ts';
 import { escapeControls } from '../../lib/text.ts';
-import { clientCommand, containerSuffix, findClientProgram } from './container.ts';
+import { clientCommand, containerSuffix, findClientProgram, serverAddress } from './container.ts';
 import { openUnnamedFile } from './unnamed-file.ts';
 
 export interface MongoConnection {
@@ -50,9 +50,24 @@ export function toolCommand(name: 'mongodump' | 'mongorestore', fd: number, args
   return clientCommand({ file, args: ['--config=/dev/fd/3', ...args], fds: [fd] });
 }
 
+/** @returns the URI as it leads to the server from where clients run */
+function uriForClients({ uri }: MongoConnection): string {
+  const [, before = '', hosts = '', after = ''] =
+    /^(mongodb:\/\/(?:[^@/?]*@)?)([^/?@]+)(.*)$/s.exec(uri) ?? [];
+  if (hosts === '') return uri; // a domain, which names its hosts itself
+  const moved = hosts.split(',').map((place) => {
+    const [, host = place, port] = /^(.*?)(?::(\d+))?$/.exec(place) ?? [];
+    const to = serverAddress({ host: host.replace(/^\[(.*)\]$/, '$1'), port });
+    if (to.host === undefined) return place;
+    const name = to.host.includes(':') ? `[${to.host}]` : to.host;
+    return to.port === undefined ? name : `${name}:${to.port}`;
+  });
+  return `${before}${moved.join(',')}${after}`;
+}
+
 /** A quoted text of JSON is one of YAML. */
-export const openToolConfig = ({ uri }: MongoConnection): { fd: number } & Disposable =>
-  openUnnamedFile(`uri: ${JSON.stringify(uri)}\n`);
+export const openToolConfig = (connection: MongoConnection): { fd: number } & Disposable =>
+  openUnnamedFile(`uri: ${JSON.stringify(uriForClients(connection))}\n`);
 
 const CONNECT_ERRORS =
   /.*(?:AuthenticationFailed|auth error|could not connect|[Ss]erver selection|no reachable servers|ECONNREFUSED|ENOTFOUND|MongoServerSelectionError|MongoNetworkError).*/;
@@ -97,8 +112,8 @@ export async function runScript<T>(
   script: string,
   signal: AbortSignal,
 ): Promise<T> {
-  const { uri, database = null } = connection;
-  const values = Object.entries({ uri, database, own: OWN });
+  const { database = null } = connection;
+  const values = Object.entries({ uri: uriForClients(connection), database, own: OWN });
   const constants = values.map(([name, value]) => `const ${name} = ${JSON.stringify(value)};\n`);
   using file = openUnnamedFile(`${constants.join('')}${PREPARE}${script}\n`);
   const shell = findClientProgram(['mongosh'], 'mongodb-mongosh (from MongoDB)');
