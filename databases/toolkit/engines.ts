@@ -34,7 +34,7 @@ export async function connectionFromUrl(
     return { engine, connection: engine.connectionFromUrl(new URL(url)) };
   }
   throw cannot('configuration', 'use setting', setting, 'it is no database URL that garner knows', {
-    hint: 'mysql://user@host:3306/name, postgresql://user@host:5432/name or sqlite:///path/to/file; a % in it is written %25',
+    hint: 'mysql://user@host:3306/name, postgresql://user@host:5432/name, sqlite:///path/to/file; docs/databases.md has those of other engines; a % in it is written %25',
   });
 }
 
