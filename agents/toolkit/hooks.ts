@@ -17,6 +17,9 @@ import { readTrustedText } from '../../lib/trusted-file.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
 import type { UndoMark, UndoOwner } from './undo-mark.ts';
 
+/** Of what a command prints, so many lines are logged. */
+const MAX_LINES = 1000;
+
 /** What ends the name of a file of hooks in the configuration's directory. */
 export const HOOKS_SUFFIX = '.hooks.yaml';
 
@@ -158,6 +161,7 @@ export async function runCommand(
 ): Promise<void> {
   const limit = AbortSignal.timeout(Math.min(timeoutMs, LONGEST_TIMER_MS));
   let last = '';
+  let lineCount = 0;
   const command = {
     file: '/bin/sh',
     args: ['-c', `exec >&2\n${run}`], // one stream, so that the order of what it prints stays
@@ -165,7 +169,8 @@ export async function runCommand(
     leavesRunning: true, // `service … start`
     onStderrLine: (line: string) => {
       last = line;
-      info(`hook ${name}: ${line}`);
+      lineCount += 1;
+      if (lineCount <= MAX_LINES) info(`hook ${name}: ${line}`);
     },
   };
   try {
@@ -178,5 +183,7 @@ export async function runCommand(
     signal?.throwIfAborted();
     if (limit.aborted) throw new Error(`it has not ended after ${formatDuration(timeoutMs)}`);
     throw error;
+  } finally {
+    if (lineCount > MAX_LINES) info(`hook ${name}: … ${lineCount - MAX_LINES} more lines`);
   }
 }

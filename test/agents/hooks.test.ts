@@ -64,7 +64,7 @@ describe('hooks', () => {
   it('run around a backup in their order, know what it is of and came to, and find no secret of garner', async () => {
     const show = 'echo "$GARNER_APPLICATION $GARNER_INSTANCE $GARNER_HOST $GARNER_RESULT $GARNER_ARCHIVE" >>';
     const hooks = {
-      before: [`${show} ${trace}`, `env > ${trace}.env; cat`, say('second')],
+      before: [`${show} ${trace}`, `env > ${trace}.env; cat; seq 1 2500`, say('second')],
       after: [`${show} ${trace}; test -f "$GARNER_ARCHIVE"; echo printed; echo 'sec''ret: canary' >&2`],
       always: [`${show} ${trace}`],
     };
@@ -90,6 +90,12 @@ describe('hooks', () => {
     expect(stderr).toMatch(
       /^\(..:..:..\) hook after 1: printed\n\(..:..:..\) hook after 1: secret: canary$/m,
     );
+    const numbers = stderr.match(/hook before 2: .*/g) ?? [];
+    expect([numbers.length, ...numbers.slice(-2)]).toEqual([
+      1001,
+      'hook before 2: 1000',
+      'hook before 2: … 1500 more lines',
+    ]);
     const given = readFileSync(`${trace}.env`, 'utf8');
     expect(given).not.toContain('canary');
     expect(given.match(/^(GARNER|NOTIFY)_\w+/gm)?.sort()).toEqual([
