@@ -3,6 +3,7 @@
 import {
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -294,7 +295,7 @@ it("goes by Debian's configuration file, and leaves the program to its package",
   const etc = join(directory, 'etc');
   mkdirSync(etc);
   const view = hostView([{ root: '/etc/wordpress', staged: etc }]);
-  put('wp-config.php', "<?php\n$debian_file = '/etc/wordpress/config-'.strtolower($debian_server).'.php';\n");
+  put('wp-config.php', readFileSync('/usr/share/wordpress/wp-config.php', 'utf8'));
   expect(errorOf(() => database({}, view)).hint).toContain('WORDPRESS_CONFIG_FILE');
   writeFileSync(
     join(etc, 'config-blog.example.org.php'),
