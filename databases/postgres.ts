@@ -20,6 +20,7 @@ import {
   withSession,
 } from './toolkit/postgres-client.ts';
 import {
+  HIDDEN_MAPPINGS,
   HIDDEN_SEQUENCES,
   NAMED_ROLES,
   OCCUPIED,
@@ -145,6 +146,13 @@ function warningsOf({ stderr }: Ended): DumpFacts['warnings'] {
   }));
 }
 
+/** pg_dump writes them without their options, and not a word of it. */
+function warnOfMappings(mappings: readonly string[]): DumpFacts['warnings'] {
+  if (mappings.length === 0) return [];
+  const message = `user mappings may be in the dump without their options, which no superuser dumps: ${listed(mappings)}`;
+  return [{ code: 'database-rights', message }];
+}
+
 const engine: Engine<PostgresConnection> = {
   name: 'postgres',
   schemes: ['postgres', 'postgresql'],
@@ -189,6 +197,7 @@ const engine: Engine<PostgresConnection> = {
       for (const client of ['pg_dump', 'pg_restore'] as const)
         await checkClient(client, connection, major, 'database-dump', access.env, signal);
       const roles = await session.ask<string[]>(NAMED_ROLES);
+      const mappings = await session.ask<string[]>(HIDDEN_MAPPINGS);
 
       const client = clientCommand({
         file: findClient('pg_dump'),
@@ -247,7 +256,7 @@ const engine: Engine<PostgresConnection> = {
         tables: counts,
         roles,
         uncompressedSizeBytes: sizeBytes,
-        warnings: warningsOf(ended),
+        warnings: [...warningsOf(ended), ...warnOfMappings(mappings)],
       };
     });
   },

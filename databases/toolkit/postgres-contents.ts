@@ -35,6 +35,14 @@ export const HIDDEN_SEQUENCES = `SELECT coalesce(jsonb_agg(CASE nspname WHEN 'pu
       AND CASE WHEN relkind = 'S' THEN has_sequence_privilege(c.oid, 'SELECT') END)`;
 
 /**
+ * User mappings of foreign servers whose options (passwords, as a rule) the account may not see, or that have none: the server
+ * does not say which.
+ */
+export const HIDDEN_MAPPINGS = `SELECT coalesce(jsonb_agg(usename || ' on ' || srvname ORDER BY srvname, usename), '[]')
+  FROM pg_user_mappings
+  WHERE umoptions IS NULL AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)`;
+
+/**
  * Roles that own something here or have rights to it, and those that have rights as their members. The server records no
  * dependency on the role that made it (oid 10).
  */

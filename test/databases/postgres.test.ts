@@ -1,9 +1,14 @@
 // The PostgreSQL engine against a real server, through agent-postgres: what is dumped is counted right and comes back;
 // and what it does when the server or its client misbehaves.
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import postgres from '../../databases/postgres.ts';
+import type { DumpFacts } from '../../databases/toolkit/engine.ts';
+import type { PostgresConnection } from '../../databases/toolkit/postgres-client.ts';
+import { dumpTo } from '../helpers/engine.ts';
 import { expectFailure as expectFailedRun } from '../helpers/expect-failure.ts';
 import { fakeClients, onlyPrograms } from '../helpers/fake-clients.ts';
 import { type Postgres, startPostgres } from '../helpers/postgres.ts';
@@ -262,7 +267,7 @@ it('F08 fails where the client writes nothing and exits with 0', async () => {
 it('F05 names the tables that the account may not read', async () => {
   await server.query("CREATE ROLE half LOGIN PASSWORD 'canary-half'");
   await server.query(
-    'GRANT SELECT ON a TO half; CREATE SCHEMA secret; CREATE TABLE secret.t(i int); GRANT SELECT ON secret.t TO half',
+    'GRANT SELECT ON a TO half; GRANT SELECT (i) ON b TO half; CREATE SCHEMA secret; CREATE TABLE secret.t(i int); GRANT SELECT ON secret.t TO half',
     'shop',
   );
   use(`postgresql://half:canary-half@127.0.0.1:${server.port}/shop`);
@@ -274,6 +279,29 @@ it('F05 names the tables that the account may not read', async () => {
   const hidden = await bench.run(AGENT);
   await server.query('ALTER TABLE b DISABLE ROW LEVEL SECURITY', 'shop');
   expectFailure(hidden, /row-level security policy for table "b"/);
+});
+
+it('F05 warns of what the account may not see of user mappings, and the dump lacks', async () => {
+  const url = await server.createDatabase('foreign', 'foreign', 'canary-f');
+  await server.query(
+    `CREATE FOREIGN DATA WRAPPER w; CREATE SERVER far FOREIGN DATA WRAPPER w;
+     CREATE USER MAPPING FOR PUBLIC SERVER far OPTIONS (password 'canary-far')`,
+    'foreign',
+  );
+  const file = join(bench.directory, 'foreign');
+  const dumped = (connection: PostgresConnection): Promise<DumpFacts> => dumpTo(postgres, connection, file);
+  const { warnings } = await dumped(postgres.connectionFromUrl(new URL(url)));
+  expect(warnings).toEqual([
+    {
+      code: 'database-rights',
+      message: expect.stringMatching(/user mappings .* without .* options.*: public on far$/),
+    },
+  ]);
+  expect(readFileSync(file, 'latin1')).not.toContain('canary-far');
+  const superuser = { host: server.socketDir, port: server.port, user: 'root', database: 'foreign' };
+  const whole = await dumped(superuser);
+  expect(whole.warnings).toEqual([]);
+  expect(readFileSync(file, 'latin1')).toContain('canary-far');
 });
 
 it('F09 ends a dump that hangs on a lock at the time limit, with all that it started', async () => {
