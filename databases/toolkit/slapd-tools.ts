@@ -27,9 +27,9 @@ export function findTool(name: string): string {
   }
 }
 
-/** @returns the options that name a database to slapd's tools */
+/** @returns the options that name a database to slapd's tools; -g: without those that are glued to it, which have their own dumps */
 export function toolOptions({ config, suffix }: LdapConnection): string[] {
-  return [statSync(config).isDirectory() ? '-F' : '-f', config, '-b', suffix];
+  return [statSync(config).isDirectory() ? '-F' : '-f', config, '-g', '-b', suffix];
 }
 
 /** @returns where a database lies */

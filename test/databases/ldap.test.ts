@@ -132,6 +132,24 @@ it('names a suffix that the configuration lacks, and one that was never opened',
   });
 });
 
+it('dumps and restores a database without those that are glued below it: they have their own', async () => {
+  const other = await makeSlapd(join(directory, 'glued'), `ou=sub,${SUFFIX}`);
+  await other.add(`${ENTRIES}\ndn: ou=sub,${SUFFIX}\nobjectClass: organizationalUnit\nou: sub\n`);
+  const all = await other.dump();
+  const suffixes = readSlapdConfig(other.config).map(({ suffix }) => suffix);
+  expect(suffixes).toEqual([`ou=sub,${SUFFIX}`, SUFFIX]);
+  const file = (suffix: string): string => join(directory, `glued-${suffix}`);
+  const counts: number[] = [];
+  for (const suffix of suffixes) {
+    const { tables } = await dumpTo(engine, { config: other.config, suffix }, file(suffix));
+    counts.push(...Object.values(tables));
+  }
+  expect(counts).toEqual([1, 3]);
+  other.wipe();
+  for (const suffix of suffixes) await restoreFrom(engine, { config: other.config, suffix }, file(suffix));
+  expect(await other.dump()).toBe(all);
+});
+
 it('finds the tools where the PATH lacks /usr/sbin, as in cron', async () => {
   vi.stubEnv('PATH', '/usr/bin:/bin');
   const { serverVersion } = await engine.inspect(connection, signal).finally(() => vi.unstubAllEnvs());

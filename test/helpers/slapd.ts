@@ -19,7 +19,7 @@ export interface Slapd {
   run(): Promise<{ url: string; stop(): Promise<void> }>;
 }
 
-const configLdif = (data: string): string => `dn: cn=config
+const configLdif = (data: string, more: string): string => `dn: cn=config
 objectClass: olcGlobal
 cn: config
 
@@ -47,15 +47,27 @@ objectClass: olcDatabaseConfig
 olcDatabase: {0}config
 olcRootPW: {SSHA}canary-ldap
 
-dn: olcDatabase={1}mdb,cn=config
+${more}dn: olcDatabase=mdb,cn=config
 objectClass: olcDatabaseConfig
 objectClass: olcMdbConfig
-olcDatabase: {1}mdb
+olcDatabase: mdb
 olcSuffix: ${SUFFIX}
 olcDbDirectory: ${data}
 olcDbMaxSize: 10485760
 olcRootDN: cn=admin,${SUFFIX}
 olcRootPW: canary-ldap
+`;
+
+/** A database whose entries the one above it shows as its own. */
+const gluedLdif = (suffix: string, data: string): string => `dn: olcDatabase=mdb,cn=config
+objectClass: olcDatabaseConfig
+objectClass: olcMdbConfig
+olcDatabase: mdb
+olcSuffix: ${suffix}
+olcSubordinate: TRUE
+olcDbDirectory: ${data}
+olcDbMaxSize: 10485760
+
 `;
 
 export const ENTRIES = `dn: ${SUFFIX}
@@ -77,11 +89,16 @@ jpegPhoto:: /9gAAQID
 userPassword: {SSHA}canary-entry
 `;
 
-/** @param directory gets its files */
-export async function makeSlapd(directory: string): Promise<Slapd> {
+/**
+ * @param directory gets its files
+ * @param glued the suffix of a second database, below the first
+ */
+export async function makeSlapd(directory: string, glued?: string): Promise<Slapd> {
   const [config, data] = [join(directory, 'slapd.d'), join(directory, 'ldap-data')];
-  for (const path of [config, data]) mkdirSync(path, { recursive: true });
-  await execa('slapadd', ['-n', '0', '-F', config], { input: configLdif(data), env: { LC_ALL: 'C' } });
+  const below = join(directory, 'ldap-data-below');
+  const more = glued === undefined ? '' : gluedLdif(glued, below);
+  for (const path of [config, data, below]) mkdirSync(path, { recursive: true });
+  await execa('slapadd', ['-n', '0', '-F', config], { input: configLdif(data, more), env: { LC_ALL: 'C' } });
   const add = async (input: string): Promise<void> =>
     void (await execa('slapadd', ['-F', config, '-b', SUFFIX], { input }));
   return {
@@ -93,7 +110,8 @@ export async function makeSlapd(directory: string): Promise<Slapd> {
       return exitCode === 0 ? stdout : '';
     },
     wipe: () => {
-      for (const name of ['data.mdb', 'lock.mdb']) rmSync(join(data, name), { force: true });
+      for (const path of [data, below])
+        for (const name of ['data.mdb', 'lock.mdb']) rmSync(join(path, name), { force: true });
     },
     async run() {
       const url = `ldap://127.0.0.1:${await freePort()}`;
