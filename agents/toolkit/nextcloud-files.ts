@@ -1,12 +1,15 @@
 // Where a Nextcloud keeps its files, and which of them its file cache names.
 import { join, relative } from 'node:path';
 import type { DatabaseSource } from '../../databases/toolkit/engine.ts';
+import { cannot } from '../../lib/errors.ts';
 import { isBelow } from './atlassian-home.ts';
 import type { CrossCheck, TreeSource } from './define-agent.ts';
 import type { HostView } from './host-view.ts';
 import { type NextcloudConfiguration, prefixOf } from './nextcloud-configuration.ts';
 import { isArray } from './php-values.ts';
 
+/** Nextcloud itself refuses a data directory that has none of them. */
+const MARKS = ['.ocdata', '.ncdata'];
 /** Below the data directory: what is made anew, logs, half-done uploads. */
 const LEFT_OUT = ['appdata_*/preview', 'updater-*', 'nextcloud.log*', '*/cache', '*/uploads'];
 
@@ -18,13 +21,23 @@ function ownApps(root: string, view: HostView): string[] {
   return view.names(join(root, 'apps')).filter((name) => !shippedApps.includes(name));
 }
 
-/** @returns data, configuration, themes and the apps that Nextcloud doesn't bring itself */
+/**
+ * @returns data, configuration, themes and the apps that Nextcloud doesn't bring itself
+ * @throws file-unreadable where the data directory is empty: a disk that is not mounted
+ */
 export function nextcloudTrees(
   configuration: NextcloudConfiguration,
   configDirectory: string,
   view: HostView,
 ): TreeSource[] {
   const { root, dataDirectory, value } = configuration;
+  const isTheirs = MARKS.some((name) => view.exists(join(dataDirectory, name)));
+  if (!isTheirs && view.exists(dataDirectory)) {
+    const cause = `it has no ${MARKS[0]}, which Nextcloud puts there`;
+    throw cannot('file-unreadable', 'read data directory', dataDirectory, cause, {
+      hint: 'is its disk mounted?',
+    });
+  }
   const data: TreeSource = { name: 'data', root: dataDirectory, excludes: [...LEFT_OUT] };
   const paths = value('apps_paths');
   const apps = (isArray(paths) ? [...paths.values()] : [])

@@ -139,11 +139,13 @@ describe('agent-nextcloud', () => {
 
   it('finds SQLite in the data directory, and keeps it out of the tree', () => {
     configure({ datadirectory: join(home, 'srv'), dbname: 'cloud' });
-    for (const name of ['åsa', 'cloud.db', 'cloud.db-wal', 'cloud.dbx'])
+    mkdirSync(join(home, 'srv'));
+    expect(errorOf(() => trees())).toMatchObject({ code: 'file-unreadable', hint: 'is its disk mounted?' });
+    for (const name of ['.ncdata', 'åsa', 'cloud.db', 'cloud.db-wal', 'cloud.dbx'])
       mkdirSync(join(home, 'srv', name), { recursive: true });
     expect(database()).toMatchObject({ engine: 'sqlite', connection: { file: join(home, 'srv/cloud.db') } });
     expect(trees()[0]).toMatchObject({ name: 'data', root: join(home, 'srv') });
-    expect(trees()[0]?.includes).toEqual(['cloud.dbx', 'åsa']);
+    expect(trees()[0]?.includes).toEqual(['.ncdata', 'cloud.dbx', 'åsa']);
   });
 
   it('merges what stands beside config.php: the last of a key wins', () => {
