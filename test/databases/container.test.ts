@@ -29,7 +29,7 @@ import { untilNoProcessWith, watchProcesses } from '../helpers/processes.ts';
 import { startRedis } from '../helpers/redis.ts';
 import { type Bench, makeBench } from '../helpers/run.ts';
 
-const PASSWORD = `canary &amp; %40 ' " \\ $ #;`;
+const PASSWORD = `canary-inside &amp; %40 ' " \\ $ #;`;
 
 let container: TestContainer;
 let mariadb: MariaDb;
@@ -79,7 +79,7 @@ it('dumps and restores Redis there, its password on the way in seen by nobody', 
   const connection = { host: 'localhost', port: 63790, password: PASSWORD };
   // without the test's own clients, which have it in their environment
   const unseen = async <T>(work: Promise<T>): Promise<T> => {
-    const stop = watchProcesses(['canary']);
+    const stop = watchProcesses(['canary-inside']);
     const result = await work;
     expect(stop().found).toEqual([]);
     return result;
@@ -112,7 +112,7 @@ describe('MariaDB in a container', () => {
   });
 
   it('F60 shows the password to nobody, and leaves it nowhere', async () => {
-    const stop = watchProcesses(['canary']);
+    const stop = watchProcesses(['canary-inside']);
     const env = { ...container.env, GARNER_CONTAINER: container.name };
     bench.configure('agent-mariadb.env', `GARNER_DATABASE_URL=${url}\n`);
     const ran = await bench.run('agent-mariadb', [], { env });
@@ -134,7 +134,7 @@ describe('MariaDB in a container', () => {
       '-exec',
       'grep',
       '-laF',
-      'canary',
+      'canary-inside',
       '{}',
       '+',
     ];

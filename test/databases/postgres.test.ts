@@ -358,7 +358,7 @@ it('F10 says which program is missing, or too old, and which package has it', as
 it('F60 shows the password to nobody while it runs, and leaves it nowhere', async () => {
   use(shop);
   const slow = Object.fromEntries(['psql', 'pg_dump'].map((name) => [name, 'sleep 0.2; exec "$REAL" "$@"']));
-  const stop = watchProcesses(['canary', encodeURIComponent(PASSWORD)]);
+  const stop = watchProcesses(['canary:a', encodeURIComponent(PASSWORD)]);
   const ran = await bench.run(AGENT, [], { env: { PATH: fakeClients(bench.directory, slow) } });
   const { found, seen } = stop();
   expect(ran.exitCode).toBe(0);
