@@ -30,21 +30,27 @@ const unreadable = (file: string, index: number): GarnerError =>
 const linesOf = (source: string): string[] => source.replace(/^\uFEFF/, '').split(/\r\n|\n|\r/);
 
 /**
- * As Python's configparser without interpolation: keys in lower case, the last of equal ones wins, an indented line goes
- * on with the value before, comments stand in lines of their own, quotes mean nothing, `[DEFAULT]` is for all sections.
+ * As Python's configparser without interpolation: keys in lower case, the last of equal ones wins, a line that is
+ * indented further goes on with the value before, comments stand in lines of their own, quotes mean nothing,
+ * `[DEFAULT]` is for all sections.
  * @throws application-configuration for what is no INI file
  */
 export function parsePythonIni(source: string, file: string): IniFile {
   const sections: Sections = new Map();
   let section: Map<string, string> | undefined;
   let key: string | undefined;
+  let keyIndent = 0;
   for (const [index, line] of linesOf(source).entries()) {
     const text = line.trim();
     if (text === '' || /^[#;]/.test(text)) continue;
-    const header = /^\[(.+)\]/.exec(line)?.[1];
-    if (section !== undefined && key !== undefined && /^\s/.test(line)) {
+    const indent = line.length - line.trimStart().length;
+    if (section !== undefined && key !== undefined && indent > keyIndent) {
       section.set(key, `${section.get(key)}\n${text}`);
-    } else if (header !== undefined) {
+      continue;
+    }
+    keyIndent = indent;
+    const header = /^\[(.+)\]/.exec(text)?.[1];
+    if (header !== undefined) {
       section = sectionOf(sections, header);
       key = undefined;
     } else {

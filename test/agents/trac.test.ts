@@ -166,6 +166,11 @@ describe('the trac agent', () => {
     expect(() => database()).toThrow(/^(?!.*canary).*line 2 is neither/);
   });
 
+  it('takes for a value that goes on only what is indented further than its key', () => {
+    configure('  [trac]\n  name = a\n    database = no\n  database = mysql://u:p@h/live\n   \n  [other]\n');
+    expect(database()).toMatchObject({ connection: { database: 'live' } });
+  });
+
   it('reads what trac.ini inherits: its own value first, then the first file that has it', () => {
     mkdirSync(join(directory, 'shared'));
     writeFileSync(join(directory, 'shared/site.ini'), '[inherit]\nfile = base.ini\n[trac]\nname = x\n');
