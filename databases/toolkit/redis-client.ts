@@ -56,6 +56,8 @@ export function passwordInput({ password }: RedisConnection): { options: string[
 
 /** Not let in, or not reached; the client goes on without an account where its password was wrong. */
 const CONNECT_ERRORS = /.*(?:AUTH failed|\b(?:NOAUTH|WRONGPASS|LOADING|MASTERDOWN)\b|Could not connect).*/;
+/** What the client tells of its progress, on stderr too. */
+const PROGRESS = /^(?:sending REPLCONF|SYNC sent to master|Transfer finished).*\n?/gm;
 const RIGHTS_ERRORS = /.*\bNOPERM\b.*/m;
 
 /** Turns what the client said into the error that tells what it means. */
@@ -69,7 +71,10 @@ export function clientError(
   const connecting = CONNECT_ERRORS.exec(ended.stderr)?.[0];
   if (connecting !== undefined) return cannot('database-connect', doWhat, where, escapeControls(connecting));
   const denied = RIGHTS_ERRORS.exec(ended.stderr)?.[0];
-  if (denied === undefined) return cannot(code, doWhat, where, describeExit(ended));
+  if (denied === undefined) {
+    const stderr = ended.stderr.replace(PROGRESS, '');
+    return cannot(code, doWhat, where, describeExit({ ...ended, stderr }));
+  }
   return cannot('database-rights', doWhat, where, escapeControls(denied), {
     hint: 'ACL SETUSER gives the right; docs/databases.md has the statements',
   });

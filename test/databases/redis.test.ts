@@ -158,6 +158,20 @@ describe('F04 a dump that is cut off or damaged', () => {
   });
 });
 
+it('F01 names the cause where the server ends in the middle of it', async () => {
+  const server = await startRedis(PASSWORD);
+  await server.run('DEBUG', 'POPULATE', '5000', 'key', '1000');
+  await server.run('CONFIG', 'SET', 'rdb-key-save-delay', '1000');
+  const dumping = dumpTo(engine, of(server), join(directory, 'cut-off.rdb'));
+  const ended = expect(dumping).rejects.toMatchObject({
+    code: 'database-dump',
+    message: expect.stringMatching(/": (I\/O Error|Error reading) [^;]* \(exit code 1\)$/),
+  });
+  while (!(await server.run('INFO', 'persistence')).includes('rdb_bgsave_in_progress:1'));
+  await server.stop();
+  await ended;
+});
+
 describe('accounts', () => {
   it('F05 an account without the right to it gets no dump, and one with the rights of the page gets all of it', async () => {
     await source.run('ACL', 'SETUSER', 'few', 'on', '>canary-few', '~app:*', '+@all', '-sync', '-psync');
