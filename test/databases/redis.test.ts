@@ -2,7 +2,7 @@
 // an account may not do; dumps that are cut off or damaged.
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import engine from '../../databases/redis.ts';
@@ -88,6 +88,12 @@ describe('a dump', () => {
       await restoreFrom(engine, of(target), dump, { chunkBytes });
       expect(await target.state()).toBe(await source.state());
     }
+  });
+
+  it('is loaded by a server that starts with it, as in a restore by hand', async () => {
+    const settings = [`dir ${directory}`, `dbfilename ${basename(dump)}`, 'appendonly no'];
+    await using server = await startRedis(PASSWORD, settings);
+    expect(await server.state()).toBe(await source.state());
   });
 
   it('replaces what is there only after that was put aside', async () => {
