@@ -74,7 +74,8 @@ export function openUndoMark(
       checkTrusted(file); // commands in it are run
     } catch (error) {
       // where nothing may be read, nothing of ours was written
-      if (['ENOENT', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+      if (['ENOENT', 'EACCES', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? ''))
+        return undefined;
       if (error instanceof GarnerError) throw error;
       throw refuse(error);
     }
@@ -99,7 +100,13 @@ export function openUndoMark(
       erase();
       return;
     }
-    makeDirectory(dirname(file));
+    try {
+      makeDirectory(dirname(file));
+    } catch (error) {
+      throw cannot('undo-mark', 'write the undo mark', file, error, {
+        hint: 'set GARNER_STATE_DIR to a directory of your own',
+      });
+    }
     writeFileDurably(file, `${JSON.stringify({ format: 1, token, ...owner, steps })}\n`, { replace: true });
     onDisk = token;
     try {

@@ -272,6 +272,14 @@ describe('the mark', () => {
     expect(existsSync(mark)).toBe(false);
   });
 
+  it('that can not be written keeps an application from being quieted; one that needs none is backed up', async () => {
+    writeFileSync(join(bench.directory, 'state'), 'a file');
+    const { code, hint } = await failure(run(lockable()));
+    expect([code, hint]).toEqual(['undo-mark', 'set GARNER_STATE_DIR to a directory of your own']);
+    expect([readState(), told]).toEqual(['busy', []]);
+    expect((await run(lockable({ begin: async () => {} }))).warnings).toEqual([]);
+  });
+
   it('that another run has written meanwhile is not replaced', async () => {
     const agent = lockable({
       async begin(_, remember) {
