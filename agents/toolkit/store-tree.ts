@@ -1,5 +1,4 @@
 // Puts one tree into the archive: GNU tar reads the files, garner says which, and every word that tar says is read.
-import { randomUUID } from 'node:crypto';
 import { closeSync, existsSync, ftruncateSync, openSync, readSync, rmSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
 import type { Writable } from 'node:stream';
@@ -15,12 +14,11 @@ import type { TreeListener } from './cross-check.ts';
 import type { TreeSource } from './define-agent.ts';
 import { alternatesOf } from './git-repositories.ts';
 import { isRefStore, maySafelyChange, repositoryOf } from './git-tree.ts';
+import { names, newTarReport, pathOf, readTarLine, type TarReport } from './tar-report.ts';
 import { meantBy, nameText, type WalkEntry, walkTree } from './walk.ts';
 
 /** How much of the list of paths is handed over at once. */
 const LIST_CHUNK_CHARS = 65_536;
-/** How many files a warning or an error names. */
-const NAMED_FILES = 20;
 /** How often what was packed or pruned in repositories while they were read is looked at again. */
 const GIT_ROUNDS = 8;
 
@@ -34,50 +32,6 @@ export interface StoreContext {
   /** Who is told which files are stored. */
   listeners?: readonly TreeListener[];
 }
-
-/** What tar said, sorted by what it means. */
-interface TarReport {
-  changed: string[];
-  vanished: string[];
-  shrunk: string[];
-  /** What isn't one of these, and so fails the run. */
-  other: string[];
-  writtenBytes: number;
-  /** A path that is not there: what tar says of it comes after all that it says of the paths before. */
-  mark: string;
-  onMark: () => void;
-}
-
-/** File names are escaped by tar and stand before the message, so that only the end of a line tells. */
-function readTarLine(report: TarReport, line: string): void {
-  const text = line.replace(/^(\S*\/)?tar: /, '');
-  const total = /^Total bytes written: (\d+)/.exec(text);
-  if (total !== null) report.writtenBytes = Number(total[1]);
-  else if (text.startsWith(report.mark)) report.onMark();
-  else if (text.endsWith(': file changed as we read it')) report.changed.push(text);
-  else if (/: (File removed before we read it|Cannot (stat|open): No such file or directory)$/.test(text))
-    report.vanished.push(text);
-  else if (/: File shrank by \d+ bytes?; padding with zeros$/.test(text)) report.shrunk.push(text);
-  else if (text !== '' && text !== 'Exiting with failure status due to previous errors')
-    report.other.push(text);
-}
-
-const ESCAPES: Record<string, string> = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
-
-/** @returns the path, latin1, that a message of tar begins with */
-function pathOf(message: string): string {
-  return withoutReason(message).replace(/\\([0-7]{3}|.)/g, (_, code: string) =>
-    code.length === 3 ? String.fromCharCode(Number.parseInt(code, 8)) : (ESCAPES[code] ?? code),
-  );
-}
-
-const withoutReason = (message: string): string =>
-  message.replace(/: (file changed|File |Cannot )[^:]*(: [^:]*)?$/, '');
-
-const names = (messages: readonly string[]): string => {
-  const shown = messages.slice(0, NAMED_FILES).map(withoutReason);
-  return `${shown.join(', ')}${messages.length > NAMED_FILES ? ` and ${messages.length - NAMED_FILES} more` : ''}`;
-};
 
 function tarCommand(root: string, report: TarReport): Command {
   return {
@@ -163,10 +117,7 @@ async function storeFiles(
   { encoding, signal, notThese, onBytes, listeners = [] }: StoreContext,
 ): Promise<StoredFiles> {
   for (const listener of listeners) listener.begin();
-  const report: TarReport = {
-    ...{ changed: [], vanished: [], shrunk: [], other: [], writtenBytes: 0 },
-    ...{ mark: `.garner-${randomUUID()}`, onMark: () => {} },
-  };
+  const report = newTarReport();
   const repositories = new Set<string>();
   let fileCount = 0;
   let listBytes = 0;
