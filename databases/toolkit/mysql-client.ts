@@ -1,14 +1,12 @@
 // Running MySQL's and MariaDB's clients: credentials in an option file that has no name on the disk, queries over stdin.
-import { closeSync, openSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createFile, partPath, writeFully } from '../../lib/durable.ts';
+import { closeSync } from 'node:fs';
 import { cannot, type GarnerError } from '../../lib/errors.ts';
 import { type Command, capture, describeExit, type Ended } from '../../lib/process.ts';
 import { registerSecret } from '../../lib/redact.ts';
 import { escapeControls } from '../../lib/text.ts';
 import { clientCommand, containerSuffix, findClientProgram, serverAddress } from './container.ts';
 import type { TablePart } from './mysql-part.ts';
+import { openUnnamedFile } from './unnamed-file.ts';
 
 /** What isn't set comes from the client's own option files (`~/.my.cnf`). */
 export interface MysqlConnection {
@@ -41,14 +39,7 @@ function openOptionFile({ user, password, ...address }: MysqlConnection): number
   const lines = Object.entries(options).map(([name, value]) =>
     value === undefined ? '' : `${name}=${quoteOption(value)}\n`,
   );
-  const path = partPath(join(tmpdir(), 'garner'));
-  const fd = createFile(path);
-  rmSync(path);
-  writeFully(fd, Buffer.from(`[client]\n${lines.join('')}`));
-  // a descriptor of its own: the file's position must not matter to who reads it
-  const readable = openSync(`/proc/self/fd/${fd}`, 'r');
-  closeSync(fd);
-  return readable;
+  return openUnnamedFile(`[client]\n${lines.join('')}`).fd;
 }
 
 /** What a program needs to connect: the arguments that come first, the descriptor they name, and its environment. */

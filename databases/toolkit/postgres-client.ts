@@ -1,15 +1,13 @@
 // Running PostgreSQL's clients: the password in a file that has no name on the disk, queries over stdin, answers as JSON,
 // and sessions that stay open so that a snapshot lives while others dump it.
-import { closeSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { closeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
-import { createFile, partPath, writeFully } from '../../lib/durable.ts';
 import { cannot, type ErrorCode, type GarnerError } from '../../lib/errors.ts';
 import { captureOk, describeExit, type Ended, startPipeline } from '../../lib/process.ts';
 import { registerSecret } from '../../lib/redact.ts';
 import { escapeControls } from '../../lib/text.ts';
 import { clientCommand, containerSuffix, findClientProgram, serverAddress } from './container.ts';
+import { openUnnamedFile } from './unnamed-file.ts';
 
 /** What isn't set comes from libpq: the local socket, the current user, `~/.pgpass`, PG… variables. */
 export interface PostgresConnection {
@@ -49,11 +47,7 @@ function openPasswordFile(connection: PostgresConnection, password: string): num
       'it has a line break',
     );
   }
-  const path = partPath(join(tmpdir(), 'garner'));
-  const fd = createFile(path);
-  rmSync(path);
-  writeFully(fd, Buffer.from(`*:*:*:*:${password.replace(/[\\:]/g, '\\$&')}\n`));
-  return fd;
+  return openUnnamedFile(`*:*:*:*:${password.replace(/[\\:]/g, '\\$&')}\n`).fd;
 }
 
 /** @returns a libpq connection string; what it names wins over every PG… variable */
