@@ -74,13 +74,18 @@ function findEngine(engine: ContainerPlace['engine']): string {
   });
 }
 
+/** What runs in a container may be anybody's by now. */
+const MAX_ANSWER_CHARS = 65_536;
+
 /** @returns the first lines, up to `ready`; undefined where the output ended before */
 async function readReady(output: Readable): Promise<string[] | undefined> {
   let text = '';
   for await (const chunk of output.setEncoding('utf8').iterator({ destroyOnReturn: false })) {
     text += chunk;
     if (/^ready\n/m.test(text)) return text.split('\n').slice(0, -2);
+    if (text.length > MAX_ANSWER_CHARS) break;
   }
+  output.destroy(); // where it goes on it loses its reader, and ends
   return undefined;
 }
 
@@ -116,6 +121,7 @@ export async function enterContainer(place: ContainerPlace | undefined, signal: 
     const [ended] = await guard.ended;
     throw refusal(place, file, ended);
   }
+  guard.stdout.resume(); // its end is heard of
   inside = { ...place, file, token, programs, leave: () => guard.stdin?.end() };
 }
 

@@ -240,6 +240,8 @@ describe('what can go wrong is said in one line', () => {
       await expect(enterContainer(place, signal)).rejects.toThrow(
         /^cannot use container "db": No such container: db$/,
       );
+      writeFileSync(join(fakes, 'docker'), '#!/bin/sh\nwhile :; do echo /bin/client; done\n');
+      await expect(enterContainer(place, signal)).rejects.toThrow(/^cannot use container "db": /);
       fake('podman', '');
       await expect(enterContainer(place, signal)).rejects.toThrow(/this host has docker and podman/);
     } finally {
