@@ -17,8 +17,12 @@ let connection: { config: string; suffix: string };
 let dump: string;
 let whole: string;
 const { signal } = new AbortController();
-/** Debian's account of slapd, as the package makes it. */
+/** An account as slapd has on a host. */
 const OWNER = { uid: 4242, gid: 4243 };
+const ownerOf = (path: string): { uid: number; gid: number } => {
+  const { uid, gid } = statSync(path);
+  return { uid, gid };
+};
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'garner-ldap-'));
@@ -66,12 +70,12 @@ it('dumps a server that runs and is written to, with the operational attributes,
 
 it('puts entries back as they were, owned by whom the directory belongs to, and slapd starts with them', async () => {
   slapd.wipe();
-  chownSync(slapd.data, OWNER.uid, OWNER.gid);
+  if (process.getuid?.() === 0) chownSync(slapd.data, OWNER.uid, OWNER.gid);
   expect(await engine.occupied(connection, signal)).toBeUndefined();
   await restoreFrom(engine, connection, dump);
   expect(await slapd.dump()).toBe(whole);
   for (const name of ['data.mdb', 'lock.mdb'])
-    expect(statSync(join(slapd.data, name)), name).toMatchObject(OWNER);
+    expect(ownerOf(join(slapd.data, name)), name).toEqual(ownerOf(slapd.data));
   const server = await slapd.run();
   const { stdout } = await execa('ldapsearch', [
     '-x',
