@@ -12,7 +12,7 @@ import { randomFrom, SEED, THOROUGH } from '../helpers/random.ts';
 import { makeBench } from '../helpers/run.ts';
 import { failCall, HUNG } from '../helpers/system-calls.ts';
 
-const LIMIT = { timeout: THOROUGH ? 900_000 : 180_000 };
+const LIMIT = { timeout: THOROUGH ? 3_600_000 : 180_000 };
 const BIN = join(import.meta.dirname, '../../bin');
 const isRoot = process.getuid?.() === 0;
 const sh = (script: string, ...args: string[]) =>

@@ -120,7 +120,7 @@ export async function failCall<T>(
   try {
     const only = paths.flatMap((path) => ['-P', path]);
     const inject = `inject=${call}:${fault}:when=${n}`;
-    const limit = ['timeout', '--kill-after=5', '60'];
+    const limit = ['timeout', '--kill-after=5', '120'];
     const ended = await run([...limit, ...STRACE, '-o', file, ...only, '-e', `trace=${call}`, '-e', inject]);
     const touched = readFileSync(file, 'utf8')
       .split('\n')
