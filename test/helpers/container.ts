@@ -1,6 +1,6 @@
 // A container for tests, by Podman: the system of this machine as its own, over which it writes into a layer of its own, with
 // its own processes, files, names and network. It needs no image and no registry, and ends with the test process.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -56,7 +56,8 @@ export async function startContainer(): Promise<TestContainer> {
     running.stdin?.end();
     await running;
     await podman('rm', '--force', '--time', '0', name).catch(() => {});
-    rmSync(directory, { recursive: true, force: true });
+    // not into what is still mounted there: this machine's own files
+    await execa('rm', ['-rf', '--one-file-system', directory]);
   };
   if (ended !== undefined) {
     await remove();
