@@ -57,6 +57,15 @@ function decode(text: string): string {
   }
 }
 
+/** Connector/J's other way to name a server, which Jira's setup writes; the host may be IPv6 without brackets. */
+const KEYED_PLACE = /^address=(?:\(protocol=tcp\))?\(host=\[?([^()[\],]+)\]?\)(?:\(port=(\d+)\))?$/i;
+
+function plainPlace(place: string): string {
+  const [, host, port = ''] = KEYED_PLACE.exec(place) ?? [];
+  if (host === undefined) return place;
+  return `${host.includes(':') ? `[${host}]` : host}${port && `:${port}`}`;
+}
+
 /** @returns undefined for forms that aren't `//host:port,host:port/database?name=value&…` or `database?…` */
 function splitUrl(rest: string): Parts | undefined {
   const match = /^(?:\/\/([^/?]*))?\/?([^/?]*)(?:\?(.*))?$/s.exec(rest);
@@ -73,7 +82,7 @@ function splitUrl(rest: string): Parts | undefined {
   if (password !== undefined && !parameters.has('password')) parameters.set('password', decode(password));
   const places: Place[] = [];
   for (const place of hosts.split(',')) {
-    const found = /^(\[[\da-fA-F:.]+(?:%\w+)?\]|[\w.-]*)(?::(\d{1,5}))?$/.exec(place);
+    const found = /^(\[[\da-fA-F:.]+(?:%\w+)?\]|[\w.-]*)(?::(\d{1,5}))?$/.exec(plainPlace(place));
     if (found === null) return undefined;
     const [, host = '', port] = found;
     places.push({

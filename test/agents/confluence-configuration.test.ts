@@ -33,6 +33,11 @@ describe('a JDBC URL', () => {
     ['jdbc:mariadb://10.0.0.1/db?sessionVariables=x=1,y=2', { ...mysql, host: '10.0.0.1' }],
     ['jdbc:mysql://[::1]:3306/my%20db', { ...mysql, host: '::1', database: 'my db' }],
     ['jdbc:mysql://other:secret@h/db', { ...mysql, host: 'h' }],
+    [
+      'jdbc:mysql://address=(protocol=tcp)(host=localhost)(port=3307)/db?sessionVariables=default_storage_engine=InnoDB',
+      { ...mysql, port: 3307 },
+    ],
+    ['jdbc:mysql://address=(protocol=tcp)(host=fd00::1)/db', { ...mysql, host: 'fd00::1' }],
   ])('of MySQL: %s', (url, connection) => {
     expect(read(url)).toMatchObject({ source: { engine: 'mysql', connection }, schema: undefined });
   });
@@ -74,7 +79,8 @@ describe('a JDBC URL', () => {
   it.each([
     'jdbc:mysql:loadbalance://h1,h2/db',
     'jdbc:mysql://h1,h2/db',
-    'jdbc:mysql://address=(host=h)(port=3306)/db',
+    'jdbc:mysql://address=(protocol=pipe)(path=x)/db',
+    'jdbc:mysql://address=(host=h),address=(host=i)/db',
     'jdbc:mysql://h/',
     'jdbc:mysql://h:99999999/db',
     'jdbc:db2://h/db',
