@@ -35,6 +35,9 @@ function keyCounts(info: Map<string, string>): [string, number][] {
 
 const hasFunctions = (info: Map<string, string>): boolean => Number(info.get('number_of_functions') ?? 0) > 0;
 
+/** How many keys the server has thrown away for want of memory, since its start. */
+const evictedKeys = (info: Map<string, string>): number => Number(info.get('evicted_keys') ?? 0);
+
 async function restoreEvent(
   event: RdbEvent,
   selected: { database: number },
@@ -159,6 +162,7 @@ const engine: Engine<RedisConnection> = {
       await ask(connection, ['FLUSHALL'], signal);
       if (functions) await ask(connection, ['FUNCTION', 'FLUSH'], signal);
     }
+    const evicted = evictedKeys(await readInfo(connection, signal));
     const reader = new RdbReader({ withValues: true });
     const sending = startSending(connection, signal);
     const selected = { database: 0 };
@@ -179,7 +183,14 @@ const engine: Engine<RedisConnection> = {
       });
     }
     signal.throwIfAborted();
-    if (damage === undefined && reader.isComplete) return old;
+    if (damage === undefined && reader.isComplete) {
+      // each command was answered with OK all the same
+      const lost = evictedKeys(await readInfo(connection, signal)) - evicted;
+      if (lost <= 0) return old;
+      damage = new Error(
+        `the server threw ${plural(lost, 'key')} away meanwhile: its maxmemory is too small`,
+      );
+    }
     const hint = `the database is partly filled now${old === undefined ? '; empty it before the next try' : `; what was in it is in ${old}`}`;
     if (damage instanceof GarnerError) {
       throw new GarnerError(damage.code, damage.message, { cause: damage, hint });

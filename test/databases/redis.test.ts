@@ -126,6 +126,17 @@ describe('a dump', () => {
   });
 });
 
+it('a restore whose keys the server throws away again, for want of memory, has failed', async () => {
+  await using small = await startRedis(PASSWORD, ['maxmemory-policy allkeys-random']);
+  const used = Number(/used_memory:(\d+)/.exec(await small.run('INFO', 'memory'))?.[1]);
+  await small.run('CONFIG', 'SET', 'maxmemory', `${used + 300_000}`);
+  await expect(restoreFrom(engine, of(small), dump)).rejects.toMatchObject({
+    code: 'database-restore',
+    message: expect.stringMatching(/threw \d+ keys? away/),
+    hint: expect.stringContaining('partly filled'),
+  });
+});
+
 describe('F04 a dump that is cut off or damaged', () => {
   it.each([
     ['cut off', 'head -c 1000', /cut off/],
