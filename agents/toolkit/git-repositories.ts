@@ -1,10 +1,20 @@
 // Finds git repositories and looks at them with git itself. They belong to others: nothing that their configuration or
-// their hooks name is run, nothing is fetched, nothing is written.
-import { type Dirent, existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+// their hooks name is run, nothing is fetched, nothing is written, and git sees no more than their owner may.
+import {
+  type Dirent,
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Warning } from '../../archive/manifest.ts';
+import { type Account, asAccount } from '../../lib/as-account.ts';
 import { type Command, capture, describeExit, findProgram } from '../../lib/process.ts';
 import { oneOf, type SettingTable } from '../../lib/settings.ts';
+import { formatDuration } from '../../lib/text.ts';
 import type { TreeSource } from './define-agent.ts';
 import { isRepository } from './git-tree.ts';
 import { nameText } from './walk.ts';
@@ -21,6 +31,12 @@ export const GIT_SETTINGS = {
 
 /** How many lines of git's complaints a warning has. */
 const TOLD_LINES = 3;
+/** How long git may look at one: a pipe in place of a file is waited for without end, and all others with it. */
+const LIMIT_MS = 3_600_000;
+/** How many times that all of them may take together; the backup waits for it. */
+const LIMITS = 3;
+
+const NOBODY = 65_534;
 
 /** Names are bytes: latin1, as in walk.ts. */
 const latin1 = (text: string): string => Buffer.from(text).toString('latin1');
@@ -69,7 +85,16 @@ function entriesOf(directory: string): Dirent<string>[] {
 const isRepositoryAt = (path: string): boolean =>
   [path, `${path}/.git`].some((candidate) => isRepository(entriesOf(candidate).map(({ name }) => name)));
 
-/** @returns git, so that it does what is asked and nothing that the repository asks for */
+/** @returns its owner; one of root's that a group can write is read as by a member of that */
+function readerOf(repository: string): Account {
+  const { uid, gid, mode } = statSync(repository);
+  return { uid: uid === 0 && (mode & 0o022) !== 0 ? NOBODY : uid, gid };
+}
+
+/**
+ * @returns git, so that it does what is asked and nothing that the repository asks for; as its owner, since a file of it may
+ *   be a link to one of root's, and git tells what is odd in it
+ */
 export function gitCommand(repository: string, args: readonly string[]): Command {
   const harmless = [
     'core.hooksPath=/dev/null',
@@ -77,7 +102,7 @@ export function gitCommand(repository: string, args: readonly string[]): Command
     'core.pager=cat',
     'protocol.allow=never',
   ];
-  return {
+  return asAccount(readerOf(repository), {
     file: findProgram(['git'], 'git'),
     args: [
       '--no-pager',
@@ -89,7 +114,7 @@ export function gitCommand(repository: string, args: readonly string[]): Command
       ...{ GIT_CONFIG_NOSYSTEM: '1', GIT_CONFIG_GLOBAL: '/dev/null', GIT_TERMINAL_PROMPT: '0' },
       ...{ GIT_OPTIONAL_LOCKS: '0', GIT_NO_LAZY_FETCH: '1', GIT_ALLOW_PROTOCOL: 'none' },
     },
-  };
+  });
 }
 
 /**
@@ -100,9 +125,11 @@ export async function examineRepositories(
   trees: readonly TreeSource[],
   check: 'full' | 'connectivity' | 'none',
   signal: AbortSignal,
+  limitMs = LIMIT_MS,
 ): Promise<Warning[]> {
   const roots = trees.filter(({ git }) => git).map(({ root }) => root);
   const warnings: Warning[] = [];
+  const until = performance.now() + LIMITS * limitMs;
   for (const root of roots) {
     const { repositories, gitFiles } = findRepositories(root);
     for (const repository of repositories) {
@@ -110,7 +137,9 @@ export async function examineRepositories(
         const message = `the repository ${nameText(repository)} borrows objects from ${place}, which is not in the archive`;
         warnings.push({ code: 'git-alternates', message });
       }
-      if (check !== 'none') warnings.push(...(await checkRepository(repository, check, signal)));
+      if (check === 'none') continue;
+      const leftMs = Math.floor(Math.min(limitMs, until - performance.now()));
+      warnings.push(...(await checkRepository(repository, check, leftMs, signal)));
     }
     for (const file of gitFiles) {
       const place = repositoryOfGitFile(file);
@@ -127,9 +156,10 @@ function isBelow(path: string, roots: readonly string[]): boolean {
   return roots.some((root) => `${real}/`.startsWith(`${root}/`));
 }
 
+/** A link is not followed: messages have the text, and it may lead to what only root can read. */
 function textOf(path: string): string | undefined {
   try {
-    return statSync(bytes(path)).isFile() ? readFileSync(bytes(path), 'utf8') : undefined;
+    return lstatSync(bytes(path)).isFile() ? readFileSync(bytes(path), 'utf8') : undefined;
   } catch {
     return undefined;
   }
@@ -151,14 +181,15 @@ function repositoryOfGitFile(file: string): string | undefined {
 async function checkRepository(
   repository: string,
   check: 'full' | 'connectivity',
+  limitMs: number,
   signal: AbortSignal,
 ): Promise<Warning[]> {
   const path = nameText(repository);
-  if (latin1(path) !== repository) {
-    return [
-      { code: 'git-unchecked', message: `the repository ${path} is not checked: its name is not UTF-8` },
-    ];
-  }
+  const unchecked = (why: string): Warning[] => [
+    { code: 'git-unchecked', message: `the repository ${path} is not checked: ${why}` },
+  ];
+  if (latin1(path) !== repository) return unchecked('its name is not UTF-8');
+  if (limitMs <= 0) return unchecked('others took all the time there is; GIT_FSCK=connectivity is faster');
   const args = [
     'fsck',
     '--no-dangling',
@@ -166,10 +197,22 @@ async function checkRepository(
     check === 'full' ? '--full' : '--connectivity-only',
   ];
   for (let attempt = 1; ; attempt++) {
-    const ended = await capture(gitCommand(path, args), { signal });
+    const limit = AbortSignal.timeout(limitMs);
+    let ended: Awaited<ReturnType<typeof capture>>;
+    try {
+      ended = await capture(gitCommand(path, args), { signal: AbortSignal.any([signal, limit]) });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!existsSync(path)) return [];
+      if (!limit.aborted) throw error;
+      return unchecked(`git has not ended after ${formatDuration(limitMs)}; GIT_FSCK=connectivity is faster`);
+    }
     if (ended.code === 0 || !existsSync(path)) return [];
     // what is packed while git reads it looks damaged once
     if (attempt < 2) continue;
+    const denied = /^.*Permission denied$/m.exec(ended.stderr)?.[0];
+    if (denied !== undefined)
+      return unchecked(`user ${readerOf(path).uid}, whose it is, may not read all of it: ${denied}`);
     const lines = `${ended.stderr}\n${ended.stdout}`.split('\n').filter((line) => line.trim() !== '');
     const said = lines.slice(0, TOLD_LINES).join('; ') || describeExit(ended);
     const message = `the repository ${path} is damaged; its copy is as it is: ${said}`;

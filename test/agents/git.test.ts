@@ -3,6 +3,7 @@ import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { examineRepositories } from '../../agents/toolkit/git-repositories.ts';
 import { walkTree } from '../../agents/toolkit/walk.ts';
 import { agentContract } from '../contract/agent-contract.ts';
 import { gitScript, makeRepository, repositoryState } from '../helpers/git.ts';
@@ -141,6 +142,25 @@ describe('agent-git', () => {
     }
   });
 
+  it('tells nothing of what the owner of a repository links to, and does not wait for a pipe', async () => {
+    const secret = join(bench.directory, 'secret');
+    writeFileSync(secret, 'root:$canary$:1\n', { mode: 0o600 });
+    const links = { 'a.git': 'packed-refs', 'b.git': 'shallow', 'c.git': 'objects/info/alternates' };
+    for (const name of [...Object.keys(links), 'd.git', 'e.git', 'f.git']) await makeRepository(root, name);
+    for (const [name, path] of Object.entries(links))
+      await gitScript(root, `ln -sf ${secret} ${name}/${path}`);
+    await gitScript(
+      root,
+      `git -C d.git config fsck.skipList ${secret}; rm e.git/HEAD; mkfifo e.git/HEAD; mkdir f.git/refs/heads/x
+       chown -R 65534:65534 .; chown 0 f.git; chmod 777 f.git; ln -sf ${secret} f.git/packed-refs; chmod 755 ${bench.directory} .`,
+    );
+    const tree = { name: 'git', root, git: true };
+    const warnings = await examineRepositories([tree], 'full', new AbortController().signal, 2000);
+    expect(JSON.stringify(warnings)).not.toContain('canary');
+    const told = warnings.map(({ code, message }) => `${code} ${/([a-f])\.git is/.exec(message)?.[1]}`);
+    expect(told).toEqual(expect.arrayContaining(['git-unchecked a', 'git-unchecked e', 'git-unchecked f']));
+  });
+
   it('names what is damaged or elsewhere, runs nothing of it, and leaves out what belongs to a process', async () => {
     const canary = join(bench.directory, 'canary');
     for (const name of ['good.git', 'bad.git', 'hostile.git']) await makeRepository(root, name);
@@ -151,7 +171,7 @@ describe('agent-git', () => {
        chmod +x hooks/*
        for key in core.fsmonitor core.pager core.sshCommand core.alternateRefsCommand core.editor; do
          git config $key 'touch ${canary}'
-       done; git config alias.fsck '!touch ${canary}'; chown -R nobody .
+       done; git config alias.fsck '!touch ${canary}'; chown -R nobody .; chmod 755 ${bench.directory}
        cd ..; git clone -q --shared good.git ../fork.git --bare; mv ../fork.git .
        mkdir ../outside; git clone -q --bare good.git ../outside/far.git; ln -s ../outside/far.git far.git
        git clone -q --bare --shared ../outside/far.git borrows.git

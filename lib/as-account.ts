@@ -1,0 +1,28 @@
+// Programs that read or run what another account can write are run as that account, where garner itself is root: what such
+// files name (links, included files, commands) is then no more than that account has anyway.
+import { type Command, findProgram } from './process.ts';
+
+export interface Account {
+  uid: number;
+  gid: number;
+}
+
+/**
+ * @param groups `own`: those that the account is a member of, so that it has to be one of this host; `none`: only `gid`
+ * @returns the command, run as the account; as it is where the caller is that account, or may not become another
+ */
+export function asAccount({ uid, gid }: Account, command: Command, groups: 'own' | 'none' = 'none'): Command {
+  const caller = process.getuid?.();
+  if (caller !== 0 || uid === caller) return command;
+  const identity = [
+    `--reuid=${uid}`,
+    `--regid=${gid}`,
+    groups === 'own' ? '--init-groups' : '--clear-groups',
+  ];
+  return {
+    ...command,
+    file: findProgram(['setpriv'], 'util-linux'),
+    args: [...identity, '--no-new-privs', '--', command.file, ...command.args],
+    env: { HOME: '/nonexistent', XDG_CONFIG_HOME: undefined, ...command.env }, // the caller's is closed to it
+  };
+}
