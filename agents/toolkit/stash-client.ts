@@ -20,8 +20,8 @@ import type { TreeSource } from './define-agent.ts';
 import { formatJavaProperties, parseJavaProperties } from './java-properties.ts';
 
 const CONFIGURATION = 'backup-config.properties';
-/** What of `backup.home` is ours: removed before and after. */
-const OURS = 'garner';
+/** What of `backup.home` is ours: removed before and after. `garner` is what archives lie below: /srv/garner, /var/lib/garner. */
+const OURS = 'garner-stash-backup';
 
 export interface BackupClient {
   jar: string;

@@ -139,7 +139,7 @@ describe("with Stash's backup client, agent-stash", () => {
       exitCode: 0,
       stdout: expect.stringContaining('stash-restore-client.jar'),
     });
-    const tar = join(backupHome, 'garner/backups/stash-20150520-094500-123.tar');
+    const tar = join(backupHome, 'garner-stash-backup/backups/stash-20150520-094500-123.tar');
     renameSync(home, `${home}.before`);
     await execa('tar', ['-xf', tar, '-C', bench.directory]);
     await execa('diff', ['-r', `${home}.before`, home]);
