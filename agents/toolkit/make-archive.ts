@@ -84,7 +84,8 @@ export async function makeArchive(run: BackupRun, workDir: WorkDir): Promise<Pub
       const queries = checks
         .filter(({ check }) => check.database === database.name)
         .map(({ query }) => query);
-      for (const warning of await storeDatabase(writer, database, { ...storing, queries }))
+      const mayBeEmpty = agent.databaseServer !== undefined;
+      for (const warning of await storeDatabase(writer, database, mayBeEmpty, { ...storing, queries }))
         warnAbout(warning);
     }
     for (const warning of await storeRoles(writer, databases, storing)) warnAbout(warning);

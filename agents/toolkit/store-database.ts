@@ -10,12 +10,14 @@ import type { StoreContext } from './store-tree.ts';
 
 /**
  * Dumps a database into a member.
+ * @param mayBeEmpty false: the application keeps its data in it, so without tables it is not the right one
  * @returns what its engine warns of
  * @throws what the engine throws: a dump that isn't whole is none
  */
 export async function storeDatabase(
   writer: ArchiveWriter,
   source: DatabaseSource,
+  mayBeEmpty: boolean,
   {
     encoding,
     signal,
@@ -56,9 +58,13 @@ export async function storeDatabase(
       roles: facts.roles,
     },
   });
+  const where = engine.describe(source.connection);
+  const tableCount = Object.keys(facts.tables).length;
   const rows = Object.values(facts.tables).reduce((sum, count) => sum + count, 0);
   info(
-    `database ${engine.describe(source.connection)}: ${plural(Object.keys(facts.tables).length, 'table')}, ${plural(rows, 'row')}, ${formatSize(facts.uncompressedSizeBytes)}`,
+    `database ${where}: ${plural(tableCount, 'table')}, ${plural(rows, 'row')}, ${formatSize(facts.uncompressedSizeBytes)}`,
   );
-  return facts.warnings;
+  if (tableCount > 0 || mayBeEmpty) return facts.warnings;
+  const message = `database ${where} has no tables: is it the one that the application uses?`;
+  return [...facts.warnings, { code: 'database-empty', message }];
 }

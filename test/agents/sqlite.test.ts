@@ -54,3 +54,15 @@ it('refuses an SQLite database that is damaged or none', async () => {
   expect(bench.workFiles()).toEqual([]);
   bench.remove();
 });
+
+it('warns of a database without a table: a backup of nothing is not good', async () => {
+  const bench = makeBench();
+  const file = join(bench.directory, 'x.db');
+  await sql(file, 'CREATE TABLE t(a); DROP TABLE t;');
+  const { exitCode, stderr } = await bench.run('agent-sqlite', [], { env: { SQLITE_FILES: file } });
+  expect({ exitCode, stderr }).toMatchObject({
+    exitCode: 3,
+    stderr: expect.stringContaining('has no tables'),
+  });
+  bench.remove();
+});
