@@ -1,6 +1,6 @@
 // The Redis engine on real servers: every kind of value, there and back, judged by Redis' own digest and its checker; what
 // an account may not do; dumps that are cut off or damaged.
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { execa } from 'execa';
@@ -166,7 +166,7 @@ describe('F04 a dump that is cut off or damaged', () => {
     await target.run('FLUSHALL');
     await target.run('FUNCTION', 'FLUSH');
     const cut = join(directory, 'cut.rdb');
-    copyFileSync(dump, cut);
+    await dumpTo(engine, of(source), cut);
     truncateSync(cut, 3000);
     await expect(restoreFrom(engine, of(target), cut)).rejects.toMatchObject({
       message: expect.stringContaining('the dump is cut off'),
