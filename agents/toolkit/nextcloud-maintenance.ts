@@ -1,10 +1,13 @@
-// Nextcloud's maintenance mode, by its own occ, run as whoever owns config.php: occ refuses all others.
-import { statSync } from 'node:fs';
+// Nextcloud's maintenance mode, by its own occ, run as whoever owns config.php: occ refuses all others. Occ is often the web
+// server's to change: it is not run as an account that the web server could only name.
+import { lstatSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgsStringToArgv } from 'string-argv';
+import { asAccount } from '../../lib/as-account.ts';
 import { cannot } from '../../lib/errors.ts';
 import { info } from '../../lib/log.ts';
 import { type Command, captureOk } from '../../lib/process.ts';
+import { checkTrusted } from '../../lib/trusted-file.ts';
 
 export interface Occ {
   /** Nextcloud's directory. */
@@ -20,10 +23,13 @@ function commandOf({ root, file, command }: Occ, args: readonly string[]): Comma
     const [program = '', ...rest] = parseArgsStringToArgv(command);
     return { file: program, args: [...rest, ...args] };
   }
-  const { uid, gid } = statSync(file);
-  const php = ['php', join(root, 'occ'), ...args];
-  if (uid === process.getuid?.()) return { file: 'php', args: php.slice(1) };
-  return { file: 'setpriv', args: [`--reuid=${uid}`, `--regid=${gid}`, '--init-groups', '--', ...php] };
+  const owner = statSync(file);
+  const link = lstatSync(file);
+  // a link of another's to a file of this account is no word of this account's
+  if (link.uid !== owner.uid && link.uid !== 0) throw new Error(`config.php is a link of user ${link.uid}`);
+  const program = join(root, 'occ');
+  if (owner.uid === process.getuid?.()) for (const one of [file, program]) checkTrusted(one);
+  return asAccount(owner, { file: 'php', args: [program, ...args] }, 'own');
 }
 
 /** @returns what `occ maintenance:mode` answers */

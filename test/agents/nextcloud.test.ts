@@ -2,11 +2,14 @@
 import {
   chownSync,
   existsSync,
+  lchownSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -287,6 +290,19 @@ describe('agent-nextcloud', () => {
       expect(isOn()).toBe(true);
       for (let times = 0; times < 2; times++) await agent.quiet?.end(contextOf(), tokens[0]);
       expect(isOn()).toBe(false);
+    });
+
+    it.runIf(process.getuid?.() === 0)('runs nothing of the web server as another account', async () => {
+      const canary = join(home, 'canary');
+      put('occ', `<?php touch('${canary}'); echo "mode is currently disabled mode enabled";`);
+      const beginAs = (): Promise<unknown> => begin().catch((thrown) => thrown);
+      chownSync(join(root, 'occ'), OWNER, OWNER); // of root is config.php alone
+      expect(await beginAs()).toMatchObject({ message: expect.stringMatching(/owned by user 33/) });
+      renameSync(config, join(root, 'config/own.config.php'));
+      symlinkSync('/etc/passwd', config);
+      lchownSync(config, OWNER, OWNER);
+      expect(await beginAs()).toMatchObject({ message: expect.stringMatching(/a link of user 33/) });
+      expect(existsSync(canary)).toBe(false);
     });
 
     it('is not asked for it where a setting says so', async () => {
