@@ -1,6 +1,6 @@
 // The stash agent: the contract with Stash's maintenance lock; Stash's own backup client, as an executable that behaves as its
 // documentation says; homes of two major versions. There is no Stash here: see test/helpers/bitbucket.ts.
-import { chmodSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -8,7 +8,7 @@ import agent from '../../agents/stash.ts';
 import type { TreeSource } from '../../agents/toolkit/define-agent.ts';
 import { hostView } from '../../agents/toolkit/host-view.ts';
 import { formatJavaProperties, parseJavaProperties } from '../../agents/toolkit/java-properties.ts';
-import { runBackupClient } from '../../agents/toolkit/stash-client.ts';
+import { discardClientTar, runBackupClient } from '../../agents/toolkit/stash-client.ts';
 import type { GarnerError } from '../../lib/errors.ts';
 import { agentContract } from '../contract/agent-contract.ts';
 import { createBitbucket, properties, put } from '../helpers/bitbucket.ts';
@@ -233,6 +233,12 @@ describe('the stash agent', () => {
     expect(errorOf(both).message).toContain('GARNER_DATABASE_URL');
     expect(agent.databases(context({ ...jar, STASH_BACKUP_HOME: bench.directory }))).toEqual([]);
     expect(agent.withheld?.(context({ ...jar, STASH_BACKUP_HOME: bench.directory }))).toEqual([]);
+  });
+
+  it('removes nothing that is not of its client: /srv/garner and /var/lib/garner hold archives', () => {
+    put(join(bench.directory, 'garner/work/good.tar'), 'the last good one');
+    discardClientTar(bench.directory);
+    expect(existsSync(join(bench.directory, 'garner/work/good.tar'))).toBe(true);
   });
 
   it("writes properties that Java's reader gives back", () => {
