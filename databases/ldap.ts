@@ -1,12 +1,27 @@
 // OpenLDAP, by its own tools: slapcat reads one database in one transaction, also while slapd runs, with the operational
 // attributes (entryUUID, entryCSN); slapadd puts it back while slapd is stopped. Entries are counted as they pass.
-import { chmodSync, chownSync, existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  chownSync,
+  closeSync,
+  constants,
+  existsSync,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
-import { syncDirectory, syncFile } from '../lib/durable.ts';
+import { syncDirectory } from '../lib/durable.ts';
 import { cannot, GarnerError } from '../lib/errors.ts';
 import { type Command, describeExit, type Ended, feed, startPipeline } from '../lib/process.ts';
+import { decodeThrough } from './toolkit/decode-through.ts';
 import type { Engine } from './toolkit/engine.ts';
+import { filterLdif } from './toolkit/ldif-filter.ts';
 import {
   directoryOf,
   findTool,
@@ -68,9 +83,11 @@ function giveAway(directory: string, model: { uid: number; gid: number }, mode: 
   for (const name of [DATA, LOCK] as string[]) {
     const file = join(directory, name);
     if (!existsSync(file)) continue;
-    if (process.getuid?.() === 0) chownSync(file, model.uid, model.gid);
-    chmodSync(file, mode);
-    syncFile(file);
+    const fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW); // the directory is another account's
+    if (process.getuid?.() === 0) fchownSync(fd, model.uid, model.gid);
+    fchmodSync(fd, mode);
+    fsyncSync(fd);
+    closeSync(fd);
   }
   syncDirectory(directory);
 }
@@ -169,13 +186,14 @@ const engine: Engine<LdapConnection> = {
       },
     };
     try {
-      await decode(client);
+      await decodeThrough(client, decode, filterLdif(), signal);
     } catch (error) {
       for (const file of [data, lock]) rmSync(file, { force: true });
       if (kept !== undefined) renameSync(kept, data);
       signal.throwIfAborted();
       if (error instanceof GarnerError && error.code !== 'program-failed') throw error;
-      const said = stderr === '' ? error : describeExit({ command: client, code: 1, signal: null, stderr });
+      const isClients = error instanceof GarnerError && stderr !== '';
+      const said = !isClients ? error : describeExit({ command: client, code: 1, signal: null, stderr });
       throw cannot('database-restore', 'restore database', suffix, said, {
         hint: 'nothing of it was kept: the database is as before',
       });

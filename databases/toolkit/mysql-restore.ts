@@ -1,13 +1,12 @@
 // Puts a dump into a MySQL or MariaDB database. By the kernel's pipes where account and client can take it as it is, else
 // through a filter. What was in the database is dumped before it is dropped.
-import { once } from 'node:events';
-import type { Writable } from 'node:stream';
 import { cannot, GarnerError } from '../../lib/errors.ts';
 import { info, warn } from '../../lib/log.ts';
-import { type Command, captureOk, describeExit, startPipeline } from '../../lib/process.ts';
+import { captureOk } from '../../lib/process.ts';
 import { plural } from '../../lib/text.ts';
 import { clientCommand } from './container.ts';
-import type { Decode, RestoreContext } from './engine.ts';
+import { decodeThrough } from './decode-through.ts';
+import type { RestoreContext } from './engine.ts';
 import {
   describeConnection,
   findClient,
@@ -87,38 +86,6 @@ async function planFilter(
     keepsDefiners: DEFINER_PRIVILEGES.some(grants.hasGlobal),
     keepsSandbox: help.includes('--sandbox'),
   };
-}
-
-/** Runs a client that gets a dump through a filter. */
-async function decodeThrough(
-  client: Command,
-  decode: Decode,
-  filter: ReturnType<typeof filterDump>,
-  signal: AbortSignal,
-): Promise<void> {
-  const running = startPipeline([client], { stdin: 'pipe', signal });
-  const stdin = running.stdin as Writable;
-  running.stdout.resume();
-  const closed = once(stdin, 'close').catch(() => {});
-  async function put(parts: readonly Buffer[]): Promise<void> {
-    for (const part of parts) {
-      if (stdin.destroyed || stdin.write(part)) continue;
-      const waiting = new AbortController();
-      await Promise.race([once(stdin, 'drain', { signal: waiting.signal }).catch(() => {}), closed]);
-      waiting.abort();
-    }
-  }
-  try {
-    // chunks may be reused once they are taken
-    await decode((chunk) => put(filter(chunk)));
-    await put(filter(undefined));
-  } finally {
-    stdin.end();
-  }
-  const [ended] = await running.ended;
-  if (ended !== undefined && ended.code !== 0) {
-    throw cannot('program-failed', 'run program', client.file, describeExit(ended));
-  }
 }
 
 /** @throws database-restore; the database is then partly filled, which is said, also where a signal ended it */

@@ -122,6 +122,26 @@ it.each([
   });
 });
 
+it.each([
+  ['a value from a file', 'description:< file://SECRET'],
+  ['one whose name is folded', 'descrip\n tion:< file://SECRET'],
+  ['one that is folded behind its name', 'description:\n < file://SECRET'],
+  ['one that a NUL hides', 'description:\0\n< file://SECRET'],
+  ['another file', '\ninclude: file://SECRET\n\ndn: ou=x,SUFFIX\nobjectClass: organizationalUnit\nou: x'],
+])('puts nothing of this host into a directory from a dump that names %s', async (_, text) => {
+  const secret = join(directory, 'secret.ldif');
+  writeFileSync(secret, `dn: ou=canary,${SUFFIX}\nobjectClass: organizationalUnit\nou: canary\n`);
+  const hostile = join(directory, 'hostile.ldif');
+  const first = `dn: ${SUFFIX}\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: x\n`;
+  writeFileSync(hostile, `${first}${text.replaceAll('SECRET', secret).replaceAll('SUFFIX', SUFFIX)}\n\n`);
+  slapd.wipe();
+  await expect(restoreFrom(engine, connection, hostile)).rejects.toMatchObject({
+    code: 'database-restore',
+    message: expect.stringMatching(/slapcat (never )?writes/),
+  });
+  expect(await engine.occupied(connection, signal)).toBeUndefined();
+});
+
 it('names a suffix that the configuration lacks, and one that was never opened', async () => {
   const unknown = { ...connection, suffix: 'dc=nowhere' };
   await expect(dumpTo(engine, unknown, join(directory, 'bad.ldif'))).rejects.toMatchObject({
