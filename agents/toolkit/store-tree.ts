@@ -6,13 +6,14 @@ import { type Encoding, encodedName, encodingNames, startEncoding } from '../../
 import type { Warning } from '../../archive/manifest.ts';
 import type { ArchiveWriter, MemberWriter } from '../../archive/write.ts';
 import { createFile, writeFully } from '../../lib/durable.ts';
-import { cannot } from '../../lib/errors.ts';
+import { cannot, causeText } from '../../lib/errors.ts';
 import { info } from '../../lib/log.ts';
 import { type Command, describeExit, type Ended, feed, findProgram } from '../../lib/process.ts';
 import { formatSize, plural } from '../../lib/text.ts';
 import type { TreeListener } from './cross-check.ts';
 import type { TreeSource } from './define-agent.ts';
 import { alternatesOf } from './git-repositories.ts';
+import { type GitTips, openTips } from './git-tips.ts';
 import { isRefStore, maySafelyChange, repositoryOf } from './git-tree.ts';
 import { names, newTarReport, pathOf, readTarLine, type TarReport } from './tar-report.ts';
 import { meantBy, nameText, type WalkEntry, walkTree } from './walk.ts';
@@ -97,7 +98,7 @@ export async function storeTree(
     }
     listMember.end({ uncompressedSizeBytes: listBytes, encoding: encodingNames(encoding) });
     info(`files ${tree.root}: ${plural(fileCount, 'file')}, ${formatSize(report.writtenBytes)}`);
-    return warningsOf(tree, report);
+    return [...warningsOf(tree, report), ...stored.lostRefs];
   } finally {
     closeSync(list);
   }
@@ -107,6 +108,8 @@ interface StoredFiles {
   report: TarReport;
   fileCount: number;
   listBytes: number;
+  /** Refs in it that lead nowhere. */
+  lostRefs: Warning[];
 }
 
 /** Walks the tree, tells tar each path, and writes the list beside. */
@@ -114,8 +117,9 @@ async function storeFiles(
   member: MemberWriter,
   tree: TreeSource,
   list: number,
-  { encoding, signal, notThese, onBytes, listeners = [] }: StoreContext,
+  { encoding, signal, notThese, onBytes, scratchPath, listeners = [] }: StoreContext,
 ): Promise<StoredFiles> {
+  using tips = openTips(tree.root, scratchPath(`${tree.name}.tips`));
   for (const listener of listeners) listener.begin();
   const report = newTarReport();
   const repositories = new Set<string>();
@@ -156,6 +160,8 @@ async function storeFiles(
       const isListed = again?.listed.has(path) ?? false;
       if (again !== undefined && (isDirectory || (isListed && !isRefOfOne(path, again.refsOf)))) continue;
       paths += `${path}\0`;
+      const repository = isDirectory ? undefined : repositoryOf(path, repositories);
+      if (repository !== undefined && isRefStore(path, repository)) tips.record(path, repository);
       if (!isDirectory && !isListed) {
         fileCount += 1;
         for (const listener of listeners) listener.file(path);
@@ -171,6 +177,7 @@ async function storeFiles(
     yield* chunksOf(walkTree(tree, notThese, { repositories }));
     for (let round = 0; repositories.size > 0; round++) {
       yield* caughtUp();
+      forgetVanished(tips, report, repositories);
       const { again, refsOf } = repositoriesToReadAgain(tree.root, report, repositories);
       if (again.size === 0) return;
       const named = [...again].map(nameText).join(', ');
@@ -202,7 +209,30 @@ async function storeFiles(
   if (walkError !== undefined) throw walkError;
   judge(tree, tar as Ended, report, repositories.size > 0);
   for (const listener of listeners) for (const message of report.vanished) listener.gone(pathOf(message));
-  return { report, fileCount, listBytes };
+  return { report, fileCount, listBytes, lostRefs: await lostRefs(tree.root, tips, signal) };
+}
+
+function forgetVanished(tips: GitTips, { vanished }: TarReport, repositories: ReadonlySet<string>): void {
+  for (const path of vanished.map(pathOf)) {
+    const repository = repositoryOf(path, repositories);
+    if (repository !== undefined) tips.forget(path, repository);
+  }
+}
+
+/** @returns a warning for each repository whose copy has refs that lead nowhere */
+async function lostRefs(root: string, tips: GitTips, signal: AbortSignal): Promise<Warning[]> {
+  try {
+    return (await tips.lost(signal)).map(({ repository, refs }) => {
+      const place = nameText(`${Buffer.from(root).toString('latin1')}/${repository}`);
+      const shown = `${refs.slice(0, 20).map(nameText).join(', ')}${refs.length > 20 ? ', …' : ''}`;
+      const message = `while ${place} was read, git pruned what ${plural(refs.length, 'ref')} named: ${shown}; after a restore: git update-ref -d, or back up again`;
+      return { code: 'git-pruned', message };
+    });
+  } catch (error) {
+    signal.throwIfAborted();
+    const message = `whether git has pruned what refs below ${root} named could not be told: ${causeText(error)}`;
+    return [{ code: 'git-unchecked', message }];
+  }
 }
 
 /** @returns the paths in the list that are in one of the repositories; the list may be too long to be held whole */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { examineRepositories } from '../../agents/toolkit/git-repositories.ts';
+import { openTips } from '../../agents/toolkit/git-tips.ts';
 import { walkTree } from '../../agents/toolkit/walk.ts';
 import { agentContract } from '../contract/agent-contract.ts';
 import { gitScript, makeRepository, repositoryState } from '../helpers/git.ts';
@@ -114,6 +115,59 @@ describe('agent-git', () => {
     expect(stderr).toContain('read again, because git has packed or pruned it: a.git\n');
     const before = await repositoryState(root, 'a.git', 'b.git');
     expect(await repositoryState(await restored(archive), 'a.git', 'b.git')).toBe(before);
+  });
+
+  it('names refs whose objects git prunes while they are read', async () => {
+    await makeRepository(root, 'a.git');
+    await makeRepository(root, 'b.git');
+    const bin = join(bench.directory, 'bin');
+    mkdirSync(bin);
+    writeFileSync(
+      join(bin, 'tar'),
+      `#!/bin/sh
+       export GIT_DIR=${root}/a.git
+       case " $* " in *' --create '*) sleep 0.3; git update-ref refs/heads/main v1^0; git prune --expire=now;; esac
+       exec /usr/bin/tar "$@"\n`,
+    );
+    chmodSync(join(bin, 'tar'), 0o755);
+    const { exitCode, warnings } = await backup({ PATH: `${bin}:${process.env.PATH}` });
+    expect(exitCode).toBe(3);
+    expect(warnings).toMatchObject([{ code: 'git-pruned' }]);
+    expect(warnings[0].message).toContain(
+      `while ${root}/a.git was read, git pruned what 1 ref named: refs/heads/main;`,
+    );
+  });
+
+  it('knows a ref that has only moved, or was packed, from one that leads nowhere by now', async () => {
+    await makeRepository(root, 'a.git');
+    await gitScript(
+      root,
+      `cd a.git; new() { echo $1 | git commit-tree main^{tree}; }
+       for ref in loose deleted moved vanished; do git update-ref refs/heads/$ref $(new $ref); done
+       git update-ref refs/heads/packed $(new packed); git pack-refs --all
+       for ref in loose deleted moved vanished; do git update-ref refs/heads/$ref $(new $ref-2); done`,
+    );
+    using tips = openTips(root, join(bench.directory, 'scratch'));
+    const repositories = new Set<string>();
+    for (const { path, isDirectory } of walkTree({ name: 'root', root, git: true }, [], { repositories })) {
+      if (!isDirectory && /^a.git\/(refs|HEAD|packed-refs)/.test(path)) tips.record(path, 'a.git');
+    }
+    const { signal } = new AbortController();
+    expect(await tips.lost(signal)).toEqual([]);
+    await gitScript(root, 'cd a.git; git pack-refs --all; git update-ref refs/heads/moved main');
+    expect(await tips.lost(signal)).toEqual([]); // what they named is still there
+    await gitScript(
+      root,
+      'cd a.git; for ref in deleted vanished packed; do git update-ref -d refs/heads/$ref; done; git gc -q --prune=now',
+    );
+    tips.forget('a.git/refs/heads/vanished', 'a.git');
+    const [lost] = await tips.lost(signal);
+    expect(lost?.repository).toBe('a.git');
+    // those that the loose refs stood before have been unreachable all the time
+    expect(lost?.refs).toEqual(
+      expect.arrayContaining(['refs/heads/deleted', 'refs/heads/moved', 'refs/heads/packed']),
+    );
+    expect(lost?.refs).not.toContain('refs/heads/main');
   });
 
   it('copies each repository whole while others push, delete and pack', async () => {
