@@ -51,7 +51,8 @@ function depthOf(jobs: string): number {
       0,
       ...namesIn(jobs).map((name) => {
         const inner = join(jobs, name, 'jobs');
-        return namesIn(inner).length === 0 ? 0 : depthOf(inner);
+        const isFolder = lstatSync(inner, { throwIfNoEntry: false })?.isDirectory(); // a link may lead in a circle
+        return isFolder && namesIn(inner).length > 0 ? depthOf(inner) : 0;
       }),
     )
   );

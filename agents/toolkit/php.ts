@@ -29,8 +29,9 @@ export interface PhpOptions {
   readIncluded?(file: string): string | undefined;
 }
 
-/** For files that include each other. */
+/** For files that include each other; one may do so many times. */
 const MAX_DEPTH = 8;
+const MAX_INCLUDED = 100;
 
 /**
  * Reads the variables that a PHP file assigns, where the last assignment wins, and the constants that it defines, where the
@@ -57,6 +58,7 @@ export function readPhp(
   const shared = new Set<string>();
   /** Whether other code may have defined what isn't defined yet. */
   let isAnyDefined = false;
+  let includedCount = 0;
 
   const set = (name: string, value: PhpValue): void => {
     variables.set(name, shared.has(name) ? NOT_LITERAL : value);
@@ -95,6 +97,11 @@ export function readPhp(
       return;
     }
     const included = isAbsolute(path) ? path : join(dirname(scope.file), path);
+    includedCount += 1;
+    if (includedCount > MAX_INCLUDED) {
+      const cause = `it includes more than ${MAX_INCLUDED} files: itself?`;
+      throw cannot('application-configuration', 'read configuration', file, cause);
+    }
     const text = options.readIncluded(included);
     if (text !== undefined) run(text, included, depth + 1); // one that isn't there changes nothing
   }

@@ -18,10 +18,18 @@ export interface TracConfiguration {
 
 /** How deep files inherit from files: more is a circle. */
 const MAX_INHERITANCE = 10;
+/** How many there may be: each of a circle may name all of them, again and again. */
+const MAX_FILES = 200;
 
 /** @throws application-configuration where trac.ini, or a file that it inherits from, can't be read */
 export function readTracConfiguration(environment: string, view: HostView): TracConfiguration {
+  let count = 0;
   const read = (path: string, depth: number): TracConfiguration['files'] => {
+    count += 1;
+    if (count > MAX_FILES) {
+      const cause = `it inherits from more than ${MAX_FILES} files: from itself?`;
+      throw cannot('application-configuration', 'read configuration', path, cause);
+    }
     const ini = parsePythonIni(view.readText(path), path);
     const inherited = depth > 0 ? (ini.value('inherit', 'file') ?? '') : '';
     const parents = inherited

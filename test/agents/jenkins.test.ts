@@ -175,6 +175,15 @@ describe('the jenkins agent', () => {
     );
   });
 
+  it('follows no links that lead in a circle from job to job', () => {
+    makeHome(home);
+    for (const name of ['a', 'b']) {
+      mkdirSync(join(home, 'jobs', name));
+      symlinkSync('..', join(home, 'jobs', name, 'jobs'));
+    }
+    expect(filesOf(trees()[0])).toEqual(expect.arrayContaining(['jobs/a/jobs', 'jobs/b/jobs']));
+  });
+
   it('leaves out the builds with JENKINS_BUILDS=false, keeps the next numbers, and says so', () => {
     makeHome(home);
     const without = { JENKINS_BUILDS: false };

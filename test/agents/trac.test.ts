@@ -185,6 +185,8 @@ describe('the trac agent', () => {
     expect(database()).toMatchObject({ connection: { database: 'own' } });
     writeFileSync(join(directory, 'shared/base.ini'), '[inherit]\nfile = site.ini\n');
     expect(database()).toMatchObject({ connection: { database: 'own' } });
+    writeFileSync(join(directory, 'shared/base.ini'), `[inherit]\nfile = ${'base.ini,'.repeat(30)}\n`);
+    expect(() => database()).toThrow(/base\.ini": it inherits from more than 200 files/);
   });
 
   it('takes repositories, shared directories and linked attachments that lie elsewhere as trees of their own', async () => {

@@ -249,6 +249,11 @@ it('follows files that are included, and keeps them', () => {
   ]);
 });
 
+it('does not follow files without end that include themselves many times', () => {
+  put('wp-config.php', `<?php\n${"include __DIR__ . '/wp-config.php';\n".repeat(30)}`);
+  expect(errorOf(() => database()).message).toContain('it includes more than 100 files');
+});
+
 it('takes a wp-config.php that is one directory above, if it is not that of another WordPress', () => {
   renameSync(join(root, 'wp-config.php'), join(directory, 'www/wp-config.php'));
   expect(database()).toMatchObject({ connection });
