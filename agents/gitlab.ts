@@ -82,7 +82,7 @@ async function makeBackup(context: Context): Promise<void> {
     { file: findProgram(['tar'], 'tar'), args: ['--list', `--file=${tar}`] },
     { signal },
   );
-  if (!names.split('\n').includes('backup_information.yml')) {
+  if (!/^(\.\/)?backup_information\.yml$/m.test(names)) {
     throw cannot('program-failed', 'back up GitLab by', program, `${TAR} has no backup_information.yml`);
   }
   info(`${tar}: ${formatSize(stat.size)}`);

@@ -13,14 +13,14 @@ const put = (file: string, content: string, mode = 0o600): void => {
   chmodSync(file, mode);
 };
 
-/** `gitlab-backup create KEY=VALUE…`: a tar with backup_information.yml, named after BACKUP. */
+/** `gitlab-backup create KEY=VALUE…`: a tar with backup_information.yml, or ./backup_information.yml, named after BACKUP. */
 const PROGRAM = `#!/bin/bash
 set -eu
 [ "$1" = create ]; shift; echo "$*" >> "$(dirname "$0")/calls"
 for pair; do export "$pair"; done
 cd "$(dirname "$0")/../backups"; mkdir db; echo ':gitlab_version: 16.7.0-ee' > backup_information.yml
 echo "dump" | gzip > db/database.sql.gz
-tar -cf "\${BACKUP}_gitlab_backup.tar" db backup_information.yml; rm -r db backup_information.yml
+tar -cf "\${BACKUP}_gitlab_backup.tar" db "\${STRATEGY:+./}backup_information.yml"; rm -r db backup_information.yml
 chmod 600 "\${BACKUP}_gitlab_backup.tar"
 `;
 
