@@ -1,5 +1,6 @@
 // Git: every repository below some directories, whole: all refs, reflogs, objects, configuration, hooks, LFS objects,
 // working trees, and what lies beside the repositories. A push meanwhile does no harm. Each is checked by `git fsck`.
+import type { Warning } from '../archive/manifest.ts';
 import { captureOk, findProgram } from '../lib/process.ts';
 import { paths } from '../lib/settings.ts';
 import { shellWord } from '../lib/text.ts';
@@ -15,6 +16,16 @@ const SETTINGS = {
   },
   ...GIT_SETTINGS,
 } as const;
+
+/** A disk that isn't mounted leaves an empty directory: a copy of that is no good backup. */
+function emptyRoots({ settings, view }: AgentContext<typeof SETTINGS>): Warning[] {
+  const isEmpty = (root: string): boolean =>
+    Object.values(findRepositories(view.resolve(root))).every((found) => found.length === 0);
+  return settings.GIT_ROOTS.filter(isEmpty).map((root) => ({
+    code: 'git-none',
+    message: `there is no repository below ${root}: is its disk mounted? GIT_ROOTS says where they are`,
+  }));
+}
 
 function gitTrees({ settings, view }: AgentContext<typeof SETTINGS>): TreeSource[] {
   const roots = settings.GIT_ROOTS;
@@ -36,7 +47,10 @@ export default defineAgent({
 
   databases: () => [],
   trees: gitTrees,
-  examine: (context) => examineRepositories(gitTrees(context), context.settings.GIT_FSCK, context.signal),
+  examine: async (context) => [
+    ...emptyRoots(context),
+    ...(await examineRepositories(gitTrees(context), context.settings.GIT_FSCK, context.signal)),
+  ],
 
   nextSteps: ({ settings }) =>
     settings.GIT_ROOTS.map(

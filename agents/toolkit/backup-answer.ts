@@ -1,5 +1,6 @@
 // What a run has to say when it is over, well or not: a path, an exit code, and the JSON object of `--json`.
-import { asGarnerError, EXIT, type GarnerError } from '../../lib/errors.ts';
+import { asGarnerError, EXIT, GarnerError } from '../../lib/errors.ts';
+import { path, paths } from '../../lib/settings.ts';
 import type { Backup } from './backup.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
 
@@ -47,12 +48,13 @@ export async function answerOf(
 
 /** @returns the answer of a run that came to nothing */
 export function failedAnswer(
-  { application }: AgentDefinition,
+  agent: AgentDefinition,
   instance: string | undefined,
   caught: unknown,
   { host, startedAt }: { host: string | null; startedAt: Date },
 ): BackupAnswer {
-  const error = asGarnerError(caught);
+  const { application } = agent;
+  const error = withPlaces(agent, asGarnerError(caught));
   const nothing = { archive: null, sizeBytes: null, sha256: null, sha1: null };
   const identity = { application, instance: instance ?? null, host, version: null };
   const times = { startedAt: startedAt.toISOString(), finishedAt: new Date().toISOString() };
@@ -60,6 +62,19 @@ export function failedAnswer(
   const { result, ...failure } = failureOf(error);
   const json = { result, ...nothing, ...identity, ...times, ...rest, ...failure };
   return { archive: undefined, error, exitCode: error.exitCode, json };
+}
+
+/** @returns the error; of what isn't where the agent looks for it, with the settings that say where it is */
+export function withPlaces({ settings }: AgentDefinition, error: GarnerError): GarnerError {
+  const { code, message, hint, cause, exitCode } = error;
+  const isPlace = code === 'application-configuration' || code === 'file-unreadable';
+  if (hint !== undefined || !isPlace || !/: no such (file or )?directory$/.test(message)) return error;
+  const names = Object.keys(settings).filter((name) =>
+    [path, paths].some((parse) => settings[name]?.parse === parse),
+  );
+  if (names.length === 0) return error;
+  const where = `where things are is set by ${names.join(', ')}: docs/settings.md`;
+  return new GarnerError(code, message, { cause, exitCode, hint: where });
 }
 
 /** What `--json` says of a failure. */

@@ -9,7 +9,7 @@ import { runSignal } from '../../lib/interrupt.ts';
 import { setLogFormat } from '../../lib/log.ts';
 import { redact } from '../../lib/redact.ts';
 import { CORE_SETTINGS, loadSettings, path, type SettingTable } from '../../lib/settings.ts';
-import { answerOf, failureOf } from './backup-answer.ts';
+import { answerOf, failureOf, withPlaces } from './backup-answer.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
 import { hostView } from './host-view.ts';
 import type { RestoreResult } from './restore.ts';
@@ -98,7 +98,9 @@ export function agentMain(agent: AgentDefinition): CommandMain {
       .action(async (options: CommonOptions) => {
         using context = prepare(options);
         const { describeAgent, formatDescription } = await import('./describe.ts');
-        const description = await describeAgent(agent, options.instance, context);
+        const description = await describeAgent(agent, options.instance, context).catch((caught) => {
+          throw withPlaces(agent, asGarnerError(caught));
+        });
         if (options.json) printJson(description);
         else printOut(redact(formatDescription(description)));
       });
