@@ -1,9 +1,12 @@
 // SQL Server, by its own backup (BACKUP DATABASE … WITH COPY_ONLY, CHECKSUM), which is of one moment and whole, and which the server
-// itself verifies: through a file in a directory that the server and this host share. Rows are counted just before.
+// itself verifies: through a file in a directory that the server and this host share, or in the server's container. Rows are counted
+// just before.
+import { randomBytes } from 'node:crypto';
 import { cannot, GarnerError } from '../lib/errors.ts';
 import { plural } from '../lib/text.ts';
+import { containerName } from './toolkit/container.ts';
 import type { DumpFacts, Engine } from './toolkit/engine.ts';
-import { nameBackupFile, openBackupFile, writeBackupFile } from './toolkit/mssql-backup-file.ts';
+import type { BackupFile } from './toolkit/mssql-backup-file.ts';
 import {
   asHex,
   describeConnection,
@@ -13,6 +16,8 @@ import {
   quoteName,
   quoteText,
 } from './toolkit/mssql-client.ts';
+import { nameContainerFile } from './toolkit/mssql-container-file.ts';
+import { nameSharedFile } from './toolkit/mssql-shared-file.ts';
 import { readServerUrl } from './toolkit/server-url.ts';
 
 const FACTS = `SELECT ${asHex("SERVERPROPERTY('ProductVersion')")},
@@ -58,6 +63,22 @@ async function moves(
     const path = `${fromHex(kind === 'L' ? log : data)}${plain}${number}${suffix}`;
     return `MOVE ${quoteText(name)} TO ${quoteText(path)}`;
   });
+}
+
+/** @returns a fresh name, for the server or for us to write; the file is gone when it is disposed */
+async function nameBackupFile(connection: MssqlConnection, signal: AbortSignal): Promise<BackupFile> {
+  const name = `garner-${randomBytes(8).toString('hex')}.bak`;
+  const { backupDir, serverBackupDir: set = backupDir } = connection;
+  const directory = set ?? (await defaultBackupDir(connection, signal));
+  return backupDir === undefined && containerName() !== undefined
+    ? nameContainerFile(connection, directory, name, signal)
+    : nameSharedFile(backupDir ?? directory, directory, name);
+}
+
+async function defaultBackupDir(connection: MssqlConnection, signal: AbortSignal): Promise<string> {
+  const property = asHex("SERVERPROPERTY('InstanceDefaultBackupPath')");
+  const [[hex] = []] = await query(connection, `SELECT ${property};`, signal, { database: 'master' });
+  return (hex === undefined || hex === 'NULL' ? '' : fromHex(hex)) || '/var/opt/mssql/data';
 }
 
 const exists = async (connection: MssqlConnection, signal: AbortSignal): Promise<boolean> => {
@@ -117,22 +138,18 @@ const engine: Engine<MssqlConnection> = {
     if (seesAll && absent.length > 0)
       throw cannot('database-dump', doWhat, where, `the database lacks the tables ${absent.join(', ')}`);
 
-    using file = await nameBackupFile(connection, signal);
+    await using file = await nameBackupFile(connection, signal);
     const disk = `DISK = ${quoteText(file.serverPath)}`;
     const options = { database: 'master', code: 'database-dump', doWhat } as const;
     const backup = `BACKUP DATABASE ${quoteName(connection.database)} TO ${disk} WITH COPY_ONLY, CHECKSUM, INIT, FORMAT;`;
     await query(connection, backup, signal, options);
     await query(connection, `RESTORE VERIFYONLY FROM ${disk} WITH CHECKSUM;`, signal, options);
     try {
-      using opened = openBackupFile(file);
-      await encode([], opened.fd).ended;
-      return { serverVersion, tables, uncompressedSizeBytes: opened.sizeBytes, warnings };
+      return { serverVersion, tables, uncompressedSizeBytes: await file.store(encode), warnings };
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof GarnerError) throw error;
-      throw cannot('database-dump', doWhat, where, error, {
-        hint: 'MSSQL_BACKUP_DIR and MSSQL_SERVER_BACKUP_DIR have to be the same directory',
-      });
+      throw cannot('database-dump', doWhat, where, error, { hint: file.hint });
     }
   },
 
@@ -145,8 +162,8 @@ const engine: Engine<MssqlConnection> = {
   async restore(connection, { decode, aside, signal }) {
     const doWhat = 'restore database';
     const options = { database: 'master', code: 'database-restore', doWhat } as const;
-    using file = await nameBackupFile(connection, signal);
-    await writeBackupFile(file, decode);
+    await using file = await nameBackupFile(connection, signal);
+    await file.fill(decode);
     const disk = `DISK = ${quoteText(file.serverPath)}`;
     await query(connection, `RESTORE VERIFYONLY FROM ${disk} WITH CHECKSUM;`, signal, options);
     const withOptions = [
@@ -172,6 +189,8 @@ const engine: Engine<MssqlConnection> = {
     }
     return old;
   },
+
+  runsInContainer: true,
 };
 
 export default engine;

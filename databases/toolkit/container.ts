@@ -1,6 +1,7 @@
 // The clients of databases inside a container, by `docker exec` or `podman exec`. Credentials go in as the first lines of a
-// client's input, and there into a file without a name: no argument, no variable and no file that is left behind has them.
-// `exec` passes no signal on: a guard in the container sees garner end, however it ends, and ends the clients.
+// client's input, and there into a file without a name: no argument, no variable of `exec` and no file that is left behind has
+// them. `exec` passes no signal on: a guard in the container sees garner end, however it ends, ends the clients and removes
+// the files that they were to have in there.
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
@@ -30,9 +31,11 @@ const CLIENTS = [
   ...['mariadb', 'mysql', 'mariadb-dump', 'mysqldump'],
   ...['psql', 'pg_dump', 'pg_dumpall', 'pg_restore'],
   ...['redis-cli', 'valkey-cli', 'mongodump', 'mongorestore', 'mongosh'],
+  // of Microsoft's images, on no PATH
+  ...['sqlcmd', '/opt/mssql-tools18/bin/sqlcmd', '/opt/mssql-tools/bin/sqlcmd'],
 ];
 
-/** Tells which clients there are, then waits for the end of its input, and ends what bears the token. */
+/** Tells which clients there are, takes paths to the end of its input, then ends what bears the token and removes these files. */
 const GUARD = `token=$1; shift
 for client; do command -v "$client"; done
 echo ready
@@ -44,9 +47,11 @@ end() {
   done
   [ "$found" ]
 }
-cat
-for second in 1 2 3 4 5; do end TERM && sleep 1 || exit 0; done
-end KILL`;
+set --
+while IFS= read -r path; do set -- "$@" "$path"; done
+for second in 1 2 3 4 5; do end TERM && sleep 1 || break; done
+end KILL
+rm -f -- "$@"`;
 
 /** Puts the first lines of the input, up to an empty one, into a file without a name, as descriptor 3. */
 const WITH_FILE = `umask 077
@@ -54,8 +59,15 @@ file=$(mktemp /dev/shm/garner.XXXXXX 2>/dev/null || mktemp) && exec 3<>"$file" &
 while IFS= read -r line || exit 125; [ "$line" ]; do printf '%s\\n' "$line" >&3; done
 exec "$@"`;
 
+/** Makes the first lines of the input, up to an empty one, variables of the program alone. */
+const WITH_VARIABLES = `while IFS= read -r line || exit 125; [ "$line" ]; do export "$line"; done
+exec "$@"`;
+
 /** One process serves one application: where its databases' clients run. Undefined: on this host. */
-let inside: (Container & { leave(): void }) | undefined;
+let inside: (Container & { tellGuard(line: string): void; leave(): void }) | undefined;
+
+/** @returns the container's name where clients run in one */
+export const containerName = (): string | undefined => inside?.name;
 
 /** @returns ` in container NAME` where clients run in one, to be added to where a database is */
 export const containerSuffix = (): string => (inside === undefined ? '' : ` in container ${inside.name}`);
@@ -122,7 +134,17 @@ export async function enterContainer(place: ContainerPlace | undefined, signal: 
     throw refusal(place, file, ended);
   }
   guard.stdout.resume(); // its end is heard of
-  inside = { ...place, file, token, programs, leave: () => guard.stdin?.end() };
+  inside = {
+    ...place,
+    ...{ file, token, programs },
+    tellGuard: (line) => guard.stdin?.write(`${line}\n`),
+    leave: () => guard.stdin?.end(),
+  };
+}
+
+/** Lets the guard remove a file of the container when the run has ended, however it ends. @param path without a line break */
+export function removeAtEnd(path: string): void {
+  inside?.tellGuard(path);
 }
 
 /** Ends what still runs in the container; clients run on this host from now on. */
@@ -148,21 +170,32 @@ export function findClientProgram(names: readonly string[], debianPackage: strin
   });
 }
 
-/** @returns the command that runs a client where clients run; a file that it gets as descriptor 3 goes in by its input */
-export function clientCommand(command: Command): Command {
-  if (inside === undefined) return command;
+/**
+ * @param secrets variables that its environment alone may have, for a client that takes a password by no other way
+ * @returns the command that runs a client where clients run; a file that it gets as descriptor 3, or secrets, go in by its input
+ * @throws configuration where a secret has a line break
+ */
+export function clientCommand(command: Command, secrets: Record<string, string> = {}): Command {
+  if (inside === undefined) return { ...command, env: { ...command.env, ...secrets } };
   const { file, args, env = {}, fds = [], ...rest } = command;
   const variables = { LC_ALL: 'C', ...env, GARNER_CLIENT: inside.token };
   const own = Object.entries(variables).flatMap(([name, value]) =>
     value === undefined ? [] : ['--env', `${name}=${value}`],
   );
   const [fd] = fds;
-  const start = fd === undefined ? [] : ['sh', '-c', WITH_FILE, 'garner'];
+  const secretLines = Object.entries(secrets).map(([name, value]) => `${name}=${value}`);
+  if (secretLines.some((line) => /[\r\n]/.test(line))) {
+    throw cannot('configuration', 'use', 'the password', 'a container takes none with a line break');
+  }
+  const script = fd !== undefined ? WITH_FILE : secretLines.length > 0 ? WITH_VARIABLES : undefined;
+  const start = script === undefined ? [] : ['sh', '-c', script, 'garner'];
+  const lines =
+    fd === undefined ? secretLines.join('\n') : readFileSync(`/proc/self/fd/${fd}`, 'utf8').trimEnd();
   return {
     ...rest,
     file: inside.file,
     args: ['exec', '--interactive', ...own, '--', inside.name, ...start, file, ...args],
-    ...(fd !== undefined && { preface: `${readFileSync(`/proc/self/fd/${fd}`, 'utf8').trimEnd()}\n\n` }),
+    ...(script !== undefined && { preface: `${lines}\n\n` }),
   };
 }
 

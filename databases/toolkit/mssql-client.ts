@@ -1,9 +1,16 @@
 // Running sqlcmd for SQL Server. It takes a password by argument, by a question on a terminal, or as SQLCMDPASSWORD: that is the
-// least, an environment that only the same account and root can read.
+// least, an environment that only the same account and root can read. In a container it is set there, by the client's input.
 import { cannot, type ErrorCode, type GarnerError } from '../../lib/errors.ts';
-import { type Command, capture, describeExit, type Ended, findProgram } from '../../lib/process.ts';
+import { type Command, capture, describeExit, type Ended } from '../../lib/process.ts';
 import { registerSecret } from '../../lib/redact.ts';
 import { escapeControls } from '../../lib/text.ts';
+import {
+  clientCommand,
+  containerName,
+  containerSuffix,
+  findClientProgram,
+  serverAddress,
+} from './container.ts';
 
 export interface MssqlConnection {
   host: string;
@@ -14,7 +21,7 @@ export interface MssqlConnection {
   user?: string | undefined;
   password?: string | undefined;
   database: string;
-  /** Where the server writes its backups, as it is called on this host; undefined: the server's own default. */
+  /** Where the server writes its backups, as it is called on this host; undefined: the server's own default, in its container. */
   backupDir?: string | undefined;
   /** The same as the server calls it; undefined: the same path. */
   serverBackupDir?: string | undefined;
@@ -22,10 +29,26 @@ export interface MssqlConnection {
   trustServerCertificate?: boolean | undefined;
 }
 
+const LOOPBACK = '127.0.0.1';
+
+/** @returns where the server is for clients, `host\instance` and a port */
+function placeOf({ host, port, instance }: MssqlConnection): {
+  name: string;
+  port: number | string | undefined;
+} {
+  const to = serverAddress({ host, port });
+  if (containerName() === undefined || (to.host === host && to.port === port)) {
+    return { name: instance === undefined ? host : `${host}\\${instance}`, port };
+  }
+  // a server in a container is the only one there
+  return { name: to.host ?? LOOPBACK, port: to.port };
+}
+
 /** @returns `user@host:port/database` */
-export function describeConnection({ host, port, instance, user, database }: MssqlConnection): string {
-  const at = `${host}${instance === undefined ? '' : `\\${instance}`}${port === undefined ? '' : `:${port}`}`;
-  return `${user === undefined ? '' : `${user}@`}${at}/${database}`;
+export function describeConnection(connection: MssqlConnection): string {
+  const { name, port } = placeOf(connection);
+  const at = `${name}${port === undefined ? '' : `:${port}`}/${connection.database}${containerSuffix()}`;
+  return connection.user === undefined ? at : `${connection.user}@${at}`;
 }
 
 /** @returns a name in Transact-SQL */
@@ -39,20 +62,21 @@ export const asHex = (expression: string): string =>
 export const fromHex = (hex: string | undefined): string => Buffer.from(hex ?? '', 'hex').toString('utf16le');
 
 function sqlClient(connection: MssqlConnection, database: string, sql: string): Command {
-  const { host, port, instance, user, password, encrypt, trustServerCertificate } = connection;
+  const { user, password, encrypt, trustServerCertificate } = connection;
   registerSecret(password);
-  const server = `tcp:${host}${instance === undefined ? '' : `\\${instance}`}${port === undefined ? '' : `,${port}`}`;
-  return {
-    file: findProgram(['sqlcmd'], 'mssql-tools18 (from Microsoft)'),
-    args: [
-      ...['-S', server, ...(user === undefined ? ['-E'] : ['-U', user]), '-d', database, '-l', '20'],
-      ...(encrypt ? ['-N'] : []),
-      ...(trustServerCertificate ? ['-C'] : []),
-      // errors end it and go to stderr; no variables, no headings, no padding
-      ...['-b', '-r1', '-x', '-h', '-1', '-W', '-s', '\t', '-w', '65535', '-Q', `SET NOCOUNT ON; ${sql}`],
-    ],
-    env: password === undefined ? {} : { SQLCMDPASSWORD: password },
-  };
+  const { name, port } = placeOf(connection);
+  // nobody is between a client and a server of one container, whose certificate is its own
+  const trusts = trustServerCertificate || (containerName() !== undefined && name === LOOPBACK);
+  const file = findClientProgram(['sqlcmd'], 'mssql-tools18 (from Microsoft)');
+  const args = [
+    ...['-S', `tcp:${name}${port === undefined ? '' : `,${port}`}`],
+    ...[...(user === undefined ? ['-E'] : ['-U', user]), '-d', database, '-l', '20'],
+    ...(encrypt ? ['-N'] : []),
+    ...(trusts ? ['-C'] : []),
+    // errors end it and go to stderr; no variables, no headings, no padding
+    ...['-b', '-r1', '-x', '-h', '-1', '-W', '-s', '\t', '-w', '65535', '-Q', `SET NOCOUNT ON; ${sql}`],
+  ];
+  return clientCommand({ file, args }, password === undefined ? {} : { SQLCMDPASSWORD: password });
 }
 
 const CONNECT_ERRORS =

@@ -11,6 +11,8 @@ export interface TestContainer extends AsyncDisposable {
   readonly directory: string;
   /** What a program needs in its environment to find the container. */
   readonly env: Record<string, string>;
+  /** Its files, as this machine sees them. */
+  readonly root: string;
   /** Runs a program on this machine in the container's network. */
   readonly inNetwork: string[];
   /** Runs a program in the container. @returns its output */
@@ -68,6 +70,7 @@ export async function startContainer(): Promise<TestContainer> {
     name,
     directory,
     env,
+    root: `/proc/${pid}/root`,
     inNetwork: ['nsenter', `--net=/proc/${pid}/ns/net`],
     exec: async (...command) => (await podman('exec', name, ...command)).stdout,
     async processes() {

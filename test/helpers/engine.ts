@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream';
 import type { Aside, DumpFacts, Engine } from '../../databases/toolkit/engine.ts';
 import { startPipeline } from '../../lib/process.ts';
 
-const { signal } = new AbortController();
+const { signal: never } = new AbortController();
 
 /** Dumps a database into a file. */
 export async function dumpTo<C>(engine: Engine<C>, connection: C, file: string): Promise<DumpFacts> {
@@ -15,7 +15,7 @@ export async function dumpTo<C>(engine: Engine<C>, connection: C, file: string):
         const cat = { file: 'cat', args: [] };
         const pipeline = startPipeline([...commands, cat], {
           stdin,
-          signal,
+          signal: never,
           onOutput: (chunk) => writeSync(fd, chunk),
         });
         return {
@@ -23,7 +23,7 @@ export async function dumpTo<C>(engine: Engine<C>, connection: C, file: string):
           ended: pipeline.ended.then((all) => all.slice(0, -1)),
         };
       },
-      signal,
+      signal: never,
       scratchPath: (name) => `${file}.${name}`,
       expectedTables: [],
       derivedTables: [],
@@ -44,7 +44,11 @@ export function restoreFrom<C>(
   engine: Engine<C>,
   connection: C,
   file: string,
-  { aside, chunkBytes = 65_536 }: { aside?: Aside; chunkBytes?: number } = {},
+  {
+    aside,
+    chunkBytes = 65_536,
+    signal = never,
+  }: { aside?: Aside; chunkBytes?: number; signal?: AbortSignal } = {},
 ): Promise<string | undefined> {
   return engine.restore(connection, {
     async decode(sink) {

@@ -1,5 +1,5 @@
 // A program that behaves as the documentation of sqlcmd and of BACKUP, RESTORE and their like says, on a server that is a file of
-// JSON: Debian has no SQL Server. MSSQL_SERVER is the file, MSSQL_FAULT what goes wrong. Run as sqlcmd.
+// JSON: Debian has no SQL Server. MSSQL_SERVER is the file, MSSQL_FAULT (or the file's own `fault`) what goes wrong. Run as sqlcmd.
 import { readFileSync, writeFileSync } from 'node:fs';
 
 export interface Server {
@@ -9,18 +9,22 @@ export interface Server {
   /** The directory of backups, as the server calls it, and as it is on this disk. */
   backups: { name: string; directory: string };
   databases: Record<string, Record<string, string[]>>;
+  fault?: string;
 }
 
 const args = process.argv.slice(2);
 const file = process.env.MSSQL_SERVER as string;
-const fault = process.env.MSSQL_FAULT ?? '';
 const server: Server = JSON.parse(readFileSync(file, 'utf8'));
+const fault = process.env.MSSQL_FAULT ?? server.fault ?? '';
 const option = (name: string): string => args[args.indexOf(name) + 1] as string;
 
 function fail(number: number, text: string): never {
   process.stderr.write(`Msg ${number}, Level 16, State 1, Server sql1, Line 1\n${text}\n`);
   process.exit(1);
 }
+
+/** For ten minutes, and ends by a signal all the same. */
+const hang = (): unknown => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600_000);
 
 const hex = (text: string): string => Buffer.from(text, 'utf16le').toString('hex').toUpperCase();
 const print = (...columns: (string | number)[]): void => void process.stdout.write(`${columns.join('\t')}\n`);
@@ -73,6 +77,7 @@ if (sql.startsWith('BACKUP DATABASE')) {
   if (fault === 'nothing') bytes = Buffer.alloc(0);
   if (fault === 'damaged') bytes.write('damaged', 20);
   if (fault !== 'elsewhere') writeFileSync(here(path), bytes);
+  if (fault === 'hang') hang();
   if (fault === 'disk-full')
     fail(3202, `Write on "${path}" failed: 112(There is not enough space on the disk.)`);
 } else if (sql.startsWith('RESTORE VERIFYONLY')) {
@@ -82,6 +87,7 @@ if (sql.startsWith('BACKUP DATABASE')) {
   print(database, `D:\\old\\${database}.mdf`, 'D', 'PRIMARY', 8_388_608);
   print(`${database}_log`, `D:\\old\\${database}_log.ldf`, 'L', 'NULL', 8_388_608);
 } else if (sql.startsWith('RESTORE DATABASE')) {
+  if (fault === 'hang') hang();
   if (fault === 'in-use')
     fail(
       3101,
