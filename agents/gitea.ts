@@ -1,6 +1,7 @@
 // Gitea and Forgejo: the database (SQLite, MySQL, MariaDB, PostgreSQL), every repository whole, LFS objects, attachments,
 // packages, custom files, and app.ini with its keys. Left out is what they make anew: indexes, queues, sessions.
 import { basename, dirname, join, relative } from 'node:path';
+import { asOwner } from '../lib/as-account.ts';
 import { captureOk, findProgram } from '../lib/process.ts';
 import { path, text } from '../lib/settings.ts';
 import { shellWord } from '../lib/text.ts';
@@ -70,7 +71,7 @@ export default defineAgent({
 
   async version({ settings, signal }) {
     const file = settings.GITEA_PROGRAM ?? findProgram(['gitea', 'forgejo'], 'gitea');
-    const said = await captureOk({ file, args: ['--version'] }, { signal });
+    const said = await captureOk(asOwner({ file, args: ['--version'] }, 'gitea'), { signal });
     return /version v?(\d\S*)/i.exec(said)?.[1] ?? said;
   },
 

@@ -2,6 +2,7 @@
 // attachments, plugins, templates, and the repositories that trac.ini names. Logs and Trac's own database copies are left out.
 import { existsSync, lstatSync, readdirSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
+import { asOwner } from '../lib/as-account.ts';
 import { cannot } from '../lib/errors.ts';
 import { captureOk } from '../lib/process.ts';
 import { path, paths, text } from '../lib/settings.ts';
@@ -95,7 +96,8 @@ export default defineAgent({
   settings: SETTINGS,
 
   async version({ settings, signal }) {
-    const said = await captureOk({ file: settings.TRAC_ADMIN, args: ['--version'] }, { signal });
+    const command = asOwner({ file: settings.TRAC_ADMIN, args: ['--version'] }, 'trac');
+    const said = await captureOk(command, { signal });
     return /\d+(\.\w+)+/.exec(said)?.[0] ?? said;
   },
 

@@ -1,5 +1,6 @@
 // Programs that read or run what another account can write are run as that account, where garner itself is root: what such
 // files name (links, included files, commands) is then no more than that account has anyway.
+import { statSync } from 'node:fs';
 import { type Command, findProgram } from './process.ts';
 
 export interface Account {
@@ -25,4 +26,15 @@ export function asAccount({ uid, gid }: Account, command: Command, groups: 'own'
     args: [...identity, '--no-new-privs', '--', command.file, ...command.args],
     env: { HOME: '/nonexistent', XDG_CONFIG_HOME: undefined, ...command.env }, // the caller's is closed to it
   };
+}
+
+/**
+ * @param debianPackage where a program is found that is named without its directory
+ * @returns the command, run as the account that owns the program: who can replace it gets no more than he has
+ * @throws program-missing; what the system says where there is no such file
+ */
+export function asOwner(command: Command, debianPackage: string): Command {
+  const { file } = command;
+  const found = file.includes('/') ? file : findProgram([file], debianPackage);
+  return asAccount(statSync(found), { ...command, file: found });
 }

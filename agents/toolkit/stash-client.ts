@@ -16,6 +16,7 @@ import { cannot } from '../../lib/errors.ts';
 import { info } from '../../lib/log.ts';
 import { capture, captureOk, describeExit, findProgram } from '../../lib/process.ts';
 import { registerSecret } from '../../lib/redact.ts';
+import { checkTrusted } from '../../lib/trusted-file.ts';
 import type { TreeSource } from './define-agent.ts';
 import { formatJavaProperties, parseJavaProperties } from './java-properties.ts';
 
@@ -66,12 +67,13 @@ function clientSettings({ jar, settings, home, backupHome }: BackupClient): Map<
 }
 
 /**
- * Runs the client.
- * @throws program-failed with what it said; where it left not one whole tar
+ * Runs the client, as the caller, who may read all of Stash's home.
+ * @throws configuration-permissions where others can change the jar; program-failed with what it said; where it left not one whole tar
  */
 export async function runBackupClient(client: BackupClient, signal: AbortSignal): Promise<void> {
   const { jar, backupHome } = client;
   const settings = clientSettings(client);
+  checkTrusted(jar);
   const java = findProgram(['java'], 'default-jre-headless');
   discardClientTar(backupHome);
   const directory = join(backupHome, OURS, 'client');

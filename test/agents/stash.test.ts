@@ -167,6 +167,13 @@ describe("with Stash's backup client, agent-stash", () => {
     expect((await execa('find', [backupHome, '-type', 'f'])).stdout).toBe('');
   });
 
+  it('is not run where others can change it', async () => {
+    const jar = join(client, 'stash-backup-client.jar');
+    chmodSync(jar, 0o666);
+    const run = runBackupClient({ jar, backupHome, home, settings: {} }, new AbortController().signal);
+    await expect(run).rejects.toMatchObject({ code: 'configuration-permissions' });
+  });
+
   it.each([
     ['nothing', /it left nothing in/],
     ['half', /cannot run program ".*tar"/],
