@@ -55,8 +55,10 @@ async function lock(
   signal: AbortSignal,
   remember: (token: LockToken) => void,
 ): Promise<void> {
+  signal.throwIfAborted();
   remember({ state: 'asked' });
-  const locked = await request(access, 'POST', LOCK, signal);
+  // not ended with the run: it would be locked, and nobody had the token
+  const locked = await request(access, 'POST', LOCK, new AbortController().signal);
   const { unlockToken } = locked.body;
   if (!isSuccess(locked.status) || typeof unlockToken !== 'string') {
     if (!isSuccess(locked.status)) remember({ state: 'none' });
@@ -64,6 +66,7 @@ async function lock(
   }
   registerSecret(unlockToken);
   remember({ state: 'locked', unlockToken });
+  signal.throwIfAborted();
   const headers = { 'x-atlassian-maintenance-token': unlockToken };
   const begun = await request(access, 'POST', '/mvc/admin/backups?external=true', signal, headers);
   if (!isSuccess(begun.status) || typeof begun.body.cancelToken !== 'string') {

@@ -4,10 +4,13 @@ import { lstatSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgsStringToArgv } from 'string-argv';
 import { asAccount } from '../../lib/as-account.ts';
-import { cannot } from '../../lib/errors.ts';
+import { cannot, GarnerError } from '../../lib/errors.ts';
 import { info } from '../../lib/log.ts';
 import { type Command, captureOk } from '../../lib/process.ts';
 import { checkTrusted } from '../../lib/trusted-file.ts';
+
+/** How long occ may take to switch it on; systemd's patience after SIGTERM is 90 s, and a minute is for the undoing. */
+const ON_LIMIT_MS = 30_000;
 
 export interface Occ {
   /** Nextcloud's directory. */
@@ -38,7 +41,7 @@ async function maintenance(occ: Occ, option: string[], signal: AbortSignal): Pro
     const args = ['maintenance:mode', ...option, '--no-interaction', '--no-ansi'];
     return await captureOk(commandOf(occ, args), { signal });
   } catch (error) {
-    signal.throwIfAborted();
+    if (signal.reason instanceof GarnerError) throw signal.reason;
     throw cannot('program-failed', 'set the maintenance mode of', occ.root, error, {
       hint: 'set NEXTCLOUD_OCC to how occ is run here, or NEXTCLOUD_MAINTENANCE=false to back up a running Nextcloud',
     });
@@ -64,8 +67,11 @@ export async function beginMaintenance(
     info('Nextcloud is in maintenance mode already, and stays so');
     return;
   }
+  signal.throwIfAborted();
   remember({ maintenance: true });
-  const answer = await maintenance(occ, ['--on'], signal);
+  // not ended with the run: in a container it would go on, and could be later than what undoes it
+  const answer = await maintenance(occ, ['--on'], AbortSignal.timeout(ON_LIMIT_MS));
+  signal.throwIfAborted();
   if (!/mode (already )?enabled/i.test(answer)) {
     throw cannot(
       'program-failed',

@@ -139,6 +139,24 @@ describe('the maintenance lock', () => {
     await expect(end(server, tokens.at(-1), unset)).rejects.toThrow('no setting tells any more');
   });
 
+  it('that a signal meets on its way is given back', async () => {
+    const ended = new AbortController();
+    await using server = await start({
+      instead(asked) {
+        if (asked === LOCKING[0]) ended.abort(new Error('ended by SIGTERM'));
+        return false;
+      },
+    });
+    const tokens: Token[] = [];
+    const begun = agent.quiet?.begin(contextOf(server, {}, ended.signal), (token) =>
+      tokens.push(token as Token),
+    );
+    await expect(begun).rejects.toThrow('ended by SIGTERM');
+    await end(server, tokens.at(-1));
+    expect(server.asked).toEqual([LOCKING[0], 'DELETE /mvc/maintenance/lock?token=UNLOCK']);
+    expect(server.lockedBy).toBeUndefined();
+  });
+
   it('is waited for no longer than the run lasts', async () => {
     await using server = await start({ polls: 1e9 });
     const ended = new AbortController();

@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { execa } from 'execa';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import agent from '../../agents/nextcloud.ts';
 import type { TreeSource } from '../../agents/toolkit/define-agent.ts';
 import { hostView } from '../../agents/toolkit/host-view.ts';
@@ -289,6 +289,25 @@ describe('agent-nextcloud', () => {
       expect(tokens).toHaveLength(1);
       expect(isOn()).toBe(true);
       for (let times = 0; times < 2; times++) await agent.quiet?.end(contextOf(), tokens[0]);
+      expect(isOn()).toBe(false);
+    });
+
+    it('is switched off where a signal meets an occ that goes on in its container', async () => {
+      const occ = join(home, 'occ in container');
+      // as `docker exec`: ended, it leaves behind what runs inside
+      const script = `case "$*" in *--on*) touch '${home}/on'; setsid sh -c 'sleep 0.3; php "$0" "$@"' '${root}/occ' "$@" & wait;; *) exec php '${root}/occ' "$@";; esac`;
+      writeFileSync(occ, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+      const ended = new AbortController();
+      const context = { ...(contextOf({ NEXTCLOUD_OCC: `'${occ}'` }) as object), signal: ended.signal };
+      const tokens: unknown[] = [];
+      const begun = agent.quiet?.begin(context as never, (token) => tokens.push(token));
+      const failed = expect(begun).rejects.toThrow('ended by SIGTERM');
+      await vi.waitUntil(() => existsSync(join(home, 'on')), 30_000);
+      ended.abort(new Error('ended by SIGTERM'));
+      await failed;
+      await agent.quiet?.end(contextOf(), tokens.at(-1));
+      await vi.waitUntil(() => asked().length === 3, 30_000);
+      expect(asked().map((line) => /--o\w+/.exec(line)?.[0])).toEqual([undefined, '--on', '--off']);
       expect(isOn()).toBe(false);
     });
 
