@@ -295,7 +295,7 @@ describe('agent-nextcloud', () => {
     it('is switched off where a signal meets an occ that goes on in its container', async () => {
       const occ = join(home, 'occ in container');
       // as `docker exec`: ended, it leaves behind what runs inside
-      const script = `case "$*" in *--on*) touch '${home}/on'; setsid sh -c 'sleep 0.3; php "$0" "$@"' '${root}/occ' "$@" & wait;; *) exec php '${root}/occ' "$@";; esac`;
+      const script = `case "$*" in *--on*) touch '${home}/on'; setsid sh -c 'sleep 0.3; php "$0" "$@"' '${root}/occ' "$@" >'${home}/out' 2>&1 & wait; cat '${home}/out';; *) exec php '${root}/occ' "$@";; esac`;
       writeFileSync(occ, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
       const ended = new AbortController();
       const context = { ...(contextOf({ NEXTCLOUD_OCC: `'${occ}'` }) as object), signal: ended.signal };
