@@ -1,11 +1,11 @@
 // Runs one operation: its command fills a fresh folder in the work directory, which becomes an archive or a zip and is removed
 // again, however the run ends. One that is cut off leaves it to the next run, which sweeps it.
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { groupName } from '../../archive/name.ts';
 import { PART_PREFIX } from '../../lib/durable.ts';
-import { cannot, causeText } from '../../lib/errors.ts';
+import { cannot, causeText, type GarnerError } from '../../lib/errors.ts';
 import { info, warn } from '../../lib/log.ts';
 import { describeExit, type Ended, startPipeline } from '../../lib/process.ts';
 import { formatSize, plural } from '../../lib/text.ts';
@@ -155,17 +155,17 @@ function lineReader(onLine: (line: string) => void): { write(chunk: Buffer): voi
 
 /** @throws program-failed where a command that says that it has done well has made nothing */
 function checkFilled({ name }: Operation, tree: TreeSource): void {
+  const failed = (what: string): GarnerError =>
+    cannot('program-failed', 'run operation', name, `its command ${what}`, {
+      hint: 'the command runs beside the folder $Name and writes into it: … > $Name/data.sql',
+    });
+  if (!statSync(tree.root, { throwIfNoEntry: false })?.isDirectory()) throw failed('removed its folder');
   let fileCount = 0;
   let sizeBytes = 0;
   for (const entry of walkTree(tree)) {
     if (!entry.isDirectory) fileCount += 1;
     sizeBytes += entry.sizeBytes;
   }
-  if (sizeBytes === 0) {
-    const what = fileCount === 0 ? 'its command made no file' : 'its command made empty files only';
-    throw cannot('program-failed', 'run operation', name, what, {
-      hint: 'the command runs beside the folder $Name and writes into it: … > $Name/data.sql',
-    });
-  }
+  if (sizeBytes === 0) throw failed(fileCount === 0 ? 'made no file' : 'made empty files only');
   info(`operation ${name}: ${plural(fileCount, 'file')}, ${formatSize(sizeBytes)}`);
 }
