@@ -21,9 +21,9 @@ done
 /** Its size goes to stderr. */
 const READ = 'wc -c <"$1" >&2 && exec cat -- "$1"';
 
-/** As root it becomes the directory's owner's: the server's. The size of what was written is the output. */
+/** As root it becomes the directory's owner's: the server's; by what is open, for the name may be another file by then. */
 const WRITE = `set -C; umask 077
-cat >"$1" && { [ "$(id -u)" -ne 0 ] || chown --reference="\${1%/*}" "$1"; } && wc -c <"$1"`;
+{ cat && { [ "$(id -u)" -ne 0 ] || chown --reference="\${1%/*}" /proc/self/fd/1; }; } >"$1" && wc -c <"$1"`;
 
 const script = (text: string, path: string): Command =>
   clientCommand({ file: 'sh', args: ['-c', text, 'garner', path] });

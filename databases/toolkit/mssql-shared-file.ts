@@ -1,9 +1,9 @@
 // A backup of SQL Server in a directory that the server and this host share.
 import {
-  chownSync,
   closeSync,
   constants,
   existsSync,
+  fchownSync,
   fstatSync,
   fsyncSync,
   openSync,
@@ -79,9 +79,10 @@ async function fill(path: string, decode: Decode): Promise<void> {
   const fd = createFile(path, { mode: 0o640 });
   try {
     await decode((chunk) => writeFully(fd, chunk));
+    // what is open: in a directory of the server's account the name may be another file by now
+    if (process.getuid?.() === 0) fchownSync(fd, uid, gid);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
-  if (process.getuid?.() === 0) chownSync(path, uid, gid);
 }
