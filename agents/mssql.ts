@@ -1,5 +1,5 @@
 // SQL Server databases by name, for applications that have no agent of their own: each by the server's own backup, through a
-// directory that the server and this host share.
+// directory that the server and this host share, or out of the server's container.
 import { asHex, fromHex, type MssqlConnection, query } from '../databases/toolkit/mssql-client.ts';
 import { cannot } from '../lib/errors.ts';
 import { count, list, path, text } from '../lib/settings.ts';
@@ -24,11 +24,12 @@ const agent = defineAgent({
     },
     MSSQL_BACKUP_DIR: {
       parse: path,
-      describe: "where the server writes backups, as this host calls it; unset: the server's default",
+      describe:
+        "where the server writes backups, as this host calls it; unset: the server's default, in its container with GARNER_CONTAINER",
     },
     MSSQL_SERVER_BACKUP_DIR: {
       parse: text,
-      describe: 'the same directory as the server calls it, where that differs',
+      describe: 'the same directory as the server calls it, where that differs; alone: one in its container',
     },
     MSSQL_TRUST_CERTIFICATE: {
       parse: (value) => value === 'true',
