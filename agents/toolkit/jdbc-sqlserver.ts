@@ -30,6 +30,7 @@ export function mssqlFromJdbc(kind: string, rest: string): MssqlConnection | und
   if (!database || !server) return undefined;
   const portText = port ?? properties.get('portnumber') ?? properties.get('port');
   const encrypt = properties.get('encrypt') ?? 'false';
+  const trusts = properties.get('trustservercertificate') === 'true';
   return {
     host: server,
     port: portText === undefined ? undefined : Number(portText),
@@ -38,6 +39,7 @@ export function mssqlFromJdbc(kind: string, rest: string): MssqlConnection | und
     password: properties.get('password'),
     database,
     encrypt: /^(true|strict|mandatory)$/i.test(encrypt),
-    trustServerCertificate: properties.get('trustservercertificate') === 'true',
+    // sqlcmd encrypts all the same since 18: without a check it is still no less than what the application does
+    trustServerCertificate: trusts || /^(false|optional)$/i.test(properties.get('encrypt') ?? ''),
   };
 }

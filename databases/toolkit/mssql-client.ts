@@ -80,7 +80,7 @@ function sqlClient(connection: MssqlConnection, database: string, sql: string): 
 }
 
 const CONNECT_ERRORS =
-  /.*(?:Login failed|Login timeout|TCP Provider|Cannot open database|network-related).*/i;
+  /.*(?:Login failed|Login timeout|TCP Provider|SSL Provider|Cannot open database|network-related).*/i;
 const RIGHTS_ERRORS = /.*(?:permission (?:was )?denied|does not have permission|Msg 262\b).*/i;
 
 /** Turns what the client said into the error that tells what it means. */
@@ -100,7 +100,12 @@ export function clientError(
     });
   }
   const connecting = CONNECT_ERRORS.exec(said)?.[0];
-  if (connecting !== undefined) return cannot('database-connect', doWhat, where, escapeControls(connecting));
+  if (connecting !== undefined) {
+    const hint = /certificate/i.test(connecting)
+      ? 'where nobody vouches for it: trustServerCertificate=true in the URL, MSSQL_TRUST_CERTIFICATE=true for agent-mssql'
+      : undefined;
+    return cannot('database-connect', doWhat, where, escapeControls(connecting), { hint });
+  }
   return cannot(code, doWhat, where, describeExit({ ...ended, stderr: said }));
 }
 

@@ -117,6 +117,16 @@ describe('a backup that is not whole is refused', () => {
   });
 });
 
+it('a certificate that nobody vouches for is named, and taken where that is set', async () => {
+  vi.stubEnv('MSSQL_FAULT', 'self-signed');
+  await expect(engine.occupied(at(), signal)).rejects.toMatchObject({
+    code: 'database-connect',
+    message: expect.stringContaining('certificate verify failed'),
+    hint: expect.stringContaining('MSSQL_TRUST_CERTIFICATE'),
+  });
+  expect(await engine.occupied({ ...at(), trustServerCertificate: true }, signal)).toBe('2 tables');
+});
+
 describe('a restore', () => {
   beforeEach(() => dumpTo(engine, at(), dump));
 
@@ -188,6 +198,13 @@ it('takes URLs and both kinds of JDBC URLs', async () => {
     user: 'jira',
     database: 'app',
   });
+  const trusts = (properties: string) =>
+    read(`jdbc:sqlserver://h:1;databaseName=app;${properties}`).connection as {
+      trustServerCertificate: boolean;
+    };
+  expect(trusts('encrypt=false').trustServerCertificate).toBe(true);
+  expect(trusts('encrypt=true').trustServerCertificate).toBe(false);
+  expect(trusts('').trustServerCertificate).toBe(false);
   expect(read('jdbc:jtds:sqlserver://h:1433/app;instance=I;user=u').connection).toMatchObject({
     host: 'h',
     port: 1433,

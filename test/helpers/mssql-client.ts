@@ -44,6 +44,12 @@ if (process.env.SQLCMDPASSWORD !== server.password) {
   );
   process.exit(1);
 }
+if (fault === 'self-signed' && !args.includes('-C')) {
+  process.stderr.write(
+    'Sqlcmd: Error: Microsoft ODBC Driver 18 for SQL Server : SSL Provider: [error:0A000086:SSL routines::certificate verify failed:self-signed certificate].\n',
+  );
+  process.exit(1);
+}
 const current = option('-d');
 if (current !== 'master' && server.databases[current] === undefined) {
   process.stderr.write(
