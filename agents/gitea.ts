@@ -91,26 +91,38 @@ export default defineAgent({
     const trees = giteaTrees(context);
     const stores = giteaStores(configuration);
     const { schema } = giteaDatabase(configuration);
-    const files = [
-      { store: 'attachments', table: 'attachment', column: 'uuid', cuts: [1, 2, 0] },
-      { store: 'lfs', table: 'lfs_meta_object', column: 'oid', cuts: [2, 4, 4] },
-    ];
-    return files.flatMap(({ store, table, column, cuts: [first, second, rest] }): CrossCheck[] => {
-      const { type, directory } = stores.find(({ name }) => name === store) ?? {};
-      if (type !== 'local' || directory === undefined) return [];
+    const placeOf = (directory: string, otherwise: string): { tree: string; below: string } => {
       const real = context.view.resolve(directory);
       const tree = trees.find(({ root, name }) => name !== 'settings' && isBelow(real, root));
-      const below = tree === undefined ? '' : relative(tree.root, real);
-      const from = database.engine === 'postgres' ? `"${schema.replaceAll('"', '""')}"."${table}"` : table;
+      return { tree: tree?.name ?? otherwise, below: tree === undefined ? '' : relative(tree.root, real) };
+    };
+    const table = (name: string): string =>
+      database.engine === 'postgres' ? `"${schema.replaceAll('"', '""')}"."${name}"` : name;
+    const files = [
+      { store: 'attachments', from: 'attachment', column: 'uuid', cuts: [1, 2, 0] },
+      { store: 'lfs', from: 'lfs_meta_object', column: 'oid', cuts: [2, 4, 4] },
+    ];
+    const stored = files.flatMap(({ store, from, column, cuts: [first, second, rest] }): CrossCheck[] => {
+      const { type, directory } = stores.find(({ name }) => name === store) ?? {};
+      if (type !== 'local' || directory === undefined) return [];
+      const { tree, below } = placeOf(directory, store);
       return [
         {
-          ...{ database: database.name, tree: tree?.name ?? store },
-          sql: `SELECT ${column} FROM ${from} WHERE ${column} <> ''`,
+          ...{ database: database.name, tree },
+          sql: `SELECT ${column} FROM ${table(from)} WHERE ${column} <> ''`,
           pathsOf: ([id = '']) => [join(below, id.slice(0, first), id.slice(first, second), id.slice(rest))],
           concerns: (file) => isBelow(file, below) && file !== below && !/(^|\/)tmp\//.test(file),
         },
       ];
     });
+    const { tree, below } = placeOf(configuration.repositories, 'repositories');
+    const repositories: CrossCheck = {
+      ...{ database: database.name, tree },
+      sql: `SELECT owner_name, lower_name FROM ${table('repository')} WHERE owner_name <> '' AND lower_name <> ''`,
+      pathsOf: ([owner = '', name = '']) => [join(below, owner.toLowerCase(), `${name}.git`, 'HEAD')],
+      concerns: () => false,
+    };
+    return [...stored, repositories];
   },
 
   nextSteps(context) {

@@ -54,6 +54,7 @@ agentContract('gitea', 'on SQLite', async (directory) => {
   const database = join(data, 'gitea.db');
   const input = `PRAGMA journal_mode=WAL; CREATE TABLE attachment (uuid TEXT); INSERT INTO attachment VALUES ('${UUID}');
     CREATE TABLE lfs_meta_object (oid TEXT); INSERT INTO lfs_meta_object VALUES ('${OID}'); CREATE TABLE t (x);
+    CREATE TABLE repository (owner_name TEXT, lower_name TEXT); INSERT INTO repository VALUES ('Team', 'app');
     INSERT INTO t VALUES ('it''s 🦔');`;
   await execa('sqlite3', [database], { input });
   const kept = ['attachments', 'gitea-repositories', 'home', 'lfs'];
@@ -218,8 +219,14 @@ describe('the gitea agent', () => {
       { what: '/etc/gitea/key' },
     ]);
     const checks = agent.crossChecks?.(context(), [{ name: 'gitea', engine: 'mysql', connection: {} }]) ?? [];
-    expect(checks.map(({ tree }) => tree)).toEqual(['attachments', 'lfs']);
-    expect(checks.map(({ pathsOf }) => pathsOf([OID]))).toEqual([[`a/b/${OID}`], [`ab/ab/${OID.slice(4)}`]]);
+    expect(checks.map(({ tree }) => tree)).toEqual(['attachments', 'lfs', 'repositories']);
+    const [, , repositories] = checks;
+    expect(checks.slice(0, 2).map(({ pathsOf }) => pathsOf([OID]))).toEqual([
+      [`a/b/${OID}`],
+      [`ab/ab/${OID.slice(4)}`],
+    ]);
+    // as an empty directory has none of them, where a disk is not mounted
+    expect(repositories?.pathsOf(['Team', 'app'])).toEqual(['team/app.git/HEAD']);
     configure(`[database]\nDB_TYPE = mysql\n[storage]\nPATH = ${directory}/all\nSTORAGE_TYPE = local\n`);
     mkdirSync(join(directory, 'all/lfs'), { recursive: true });
     mkdirSync(join(directory, 'data/gitea-repositories'));
