@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { beforeEach, expect, it } from 'vitest';
 import { fakeClients } from '../helpers/fake-clients.ts';
-import { processesWith, untilNoProcessWith } from '../helpers/processes.ts';
+import { killAllWith, untilNoProcessWith } from '../helpers/processes.ts';
 import { type Bench, makeBench, ranOf, snapshot } from '../helpers/run.ts';
 
 const AGENT = 'agent-directories';
@@ -34,7 +34,7 @@ beforeEach(() => {
   [begun, gate] = [join(bench.directory, 'begun'), join(bench.directory, 'gate')];
   env = { DIRECTORIES: root, TEST_MARK: bench.directory };
   return async () => {
-    for (const pid of processesWith(bench.directory)) process.kill(pid, 'SIGKILL');
+    killAllWith(bench.directory);
     bench.remove();
   };
 });

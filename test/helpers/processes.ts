@@ -19,6 +19,17 @@ export function processesWith(mark: string): number[] {
   return [...shown()].filter(({ environment }) => environment.includes(mark)).map(({ pid }) => pid);
 }
 
+/** Kills every process that has this mark. */
+export function killAllWith(mark: string): void {
+  for (const pid of processesWith(mark)) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // ended meanwhile
+    }
+  }
+}
+
 /** Waits until no process has this mark; the kernel may take a moment. */
 export async function untilNoProcessWith(mark: string, limitMs = 10_000): Promise<number[]> {
   for (const deadline = Date.now() + limitMs; ; await sleep(50)) {
