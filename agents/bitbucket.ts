@@ -16,6 +16,7 @@ import {
 import { maintenanceLock, UNLOCKED } from './toolkit/bitbucket-lock.ts';
 import { REST_SETTINGS, type RestAccess, restAccess } from './toolkit/bitbucket-rest.ts';
 import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
+import { emptyTrees } from './toolkit/walk.ts';
 
 const SETTINGS = {
   BITBUCKET_HOME: {
@@ -119,6 +120,8 @@ export default defineAgent({
   databases: (context) => [serverDatabase(written(context))],
   trees,
   quiet: maintenanceLock(access),
+
+  examine: async (context) => emptyTrees(trees(context)),
 
   withheld(context) {
     const roots = trees(context).map(({ root }) => root);

@@ -17,6 +17,7 @@ import { maintenanceLock, UNLOCKED } from './toolkit/bitbucket-lock.ts';
 import { REST_SETTINGS, type RestAccess, restAccess } from './toolkit/bitbucket-rest.ts';
 import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';
 import { clientTar, clientTree, discardClientTar, runBackupClient } from './toolkit/stash-client.ts';
+import { emptyTrees } from './toolkit/walk.ts';
 
 const DEFAULT_HOME = '/var/atlassian/application-data/stash';
 
@@ -149,6 +150,8 @@ export default defineAgent({
       if (client !== undefined) discardClientTar(client.backupHome);
     },
   },
+
+  examine: async (context) => emptyTrees(trees(context)),
 
   withheld(context) {
     if (backupClient(context) !== undefined) return [];

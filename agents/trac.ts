@@ -18,6 +18,7 @@ import {
   tracDatabase,
 } from './toolkit/trac-environment.ts';
 import { isBelow, treeBeside } from './toolkit/tree-beside.ts';
+import { emptyTrees } from './toolkit/walk.ts';
 
 const SETTINGS = {
   TRAC_ENV: { parse: path, describe: 'the environment: the directory with conf/trac.ini' },
@@ -103,7 +104,11 @@ export default defineAgent({
 
   databases: (context) => [tracDatabase(configurationOf(context), environmentOf(context)).source],
   trees: tracTrees,
-  examine: (context) => examineRepositories(tracTrees(context), context.settings.GIT_FSCK, context.signal),
+  async examine(context) {
+    const trees = tracTrees(context);
+    const damaged = await examineRepositories(trees, context.settings.GIT_FSCK, context.signal);
+    return [...emptyTrees(trees), ...damaged];
+  },
 
   crossChecks(context, [database]) {
     if (database === undefined) return [];

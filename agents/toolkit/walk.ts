@@ -1,6 +1,7 @@
 // Walks a tree as it will be archived. Names are bytes that need not be UTF-8: they are held as latin1 strings, one
 // character per byte, and only become text for messages.
 import { lstatSync, readdirSync, statSync } from 'node:fs';
+import type { Warning } from '../../archive/manifest.ts';
 import { containerSuffix } from '../../databases/toolkit/container.ts';
 import { cannot } from '../../lib/errors.ts';
 import type { TreeSource } from './define-agent.ts';
@@ -14,6 +15,8 @@ export interface WalkEntry {
   mtimeMs: number;
   /** It is of a repository's objects: to be listed only when all before it has been read. */
   isLate: boolean;
+  /** A file that has other names too. */
+  isLinked: boolean;
 }
 
 const bytes = (latin1: string): Buffer => Buffer.from(latin1, 'latin1');
@@ -84,6 +87,15 @@ export function checkRoot({ root }: TreeSource): void {
   throw cannot('file-unreadable', 'read directory', root, 'no such directory', { hint });
 }
 
+/** @returns a warning for each tree that holds nothing at all: a disk that is not mounted leaves an empty directory */
+export function emptyTrees(trees: readonly TreeSource[]): Warning[] {
+  const isEmpty = ({ root, includes }: TreeSource): boolean =>
+    includes === undefined && readdirSync(bytes(latin1(root))).length === 0;
+  return trees
+    .filter(isEmpty)
+    .map(({ root }) => ({ code: 'tree-empty', message: `${root} is empty: is its disk mounted?` }));
+}
+
 export interface WalkOptions {
   repositories?: Set<string>;
   from?: readonly string[];
@@ -126,6 +138,7 @@ export function* walkTree(
       sizeBytes: stat.isFile() ? stat.size : 0,
       mtimeMs: stat.mtimeMs,
       isLate: place === 'objects' || place === 'packs' || place === 'info',
+      isLinked: stat.isFile() && stat.nlink > 1,
     };
     if (!stat.isDirectory()) return;
     const below = (name: string): string => (path === '.' ? name : `${path}/${name}`);

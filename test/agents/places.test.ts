@@ -1,13 +1,14 @@
 // Where an application isn't where its agent looks for it, the agent says which settings say where, and nothing passes for it.
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import bitbucket from '../../agents/bitbucket.ts';
 import git from '../../agents/git.ts';
 import jira from '../../agents/jira.ts';
 import ldap from '../../agents/ldap.ts';
 import { withPlaces } from '../../agents/toolkit/backup-answer.ts';
 import type { AgentDefinition } from '../../agents/toolkit/define-agent.ts';
-import { checkRoot } from '../../agents/toolkit/walk.ts';
+import { checkRoot, emptyTrees } from '../../agents/toolkit/walk.ts';
 import { cannot } from '../../lib/errors.ts';
 import { agentContext } from '../helpers/agent-context.ts';
 import { errorOf } from '../helpers/error-of.ts';
@@ -43,4 +44,18 @@ it('git: a directory without a repository, as a disk that is not mounted leaves 
   expect(warnings).toEqual([
     { code: 'git-none', message: expect.stringContaining(`no repository below ${empty}: is its disk`) },
   ]);
+});
+
+it('Bitbucket, Stash, Trac: an empty directory that is a tree of its own is warned of', async () => {
+  const [home, disk] = ['home', 'disk'].map((name) => join(bench.directory, name)) as [string, string];
+  for (const directory of [join(home, 'shared/data'), disk]) mkdirSync(directory, { recursive: true });
+  symlinkSync(disk, join(home, 'shared/data/repositories'));
+  const agent: AgentDefinition = bitbucket;
+  const examine = () => agent.examine?.(agentContext(agent, bench, { BITBUCKET_HOME: home }));
+  expect(await examine()).toEqual([
+    { code: 'tree-empty', message: `${disk} is empty: is its disk mounted?` },
+  ]);
+  mkdirSync(join(disk, '1'));
+  expect(await examine()).toEqual([]);
+  expect(emptyTrees([{ name: 'x', root: join(home, 'shared'), includes: ['absent'] }])).toEqual([]);
 });
