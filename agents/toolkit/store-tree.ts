@@ -34,7 +34,11 @@ export interface StoreContext {
   listeners?: readonly TreeListener[];
 }
 
-function tarCommand(root: string, report: TarReport): Command {
+/**
+ * @param links keeps several names of a file as such. Tar then takes a file for one that it has read before wherever the number
+ *   of the inode is the same, though that one has been removed meanwhile and the number given to another.
+ */
+function tarCommand(root: string, links: boolean, report: TarReport): Command {
   return {
     file: findProgram(['tar'], 'tar'),
     args: [
@@ -48,6 +52,7 @@ function tarCommand(root: string, report: TarReport): Command {
       '--format=posix',
       '--pax-option=delete=atime,delete=ctime',
       '--sparse',
+      ...(links ? [] : ['--hard-dereference']),
       '--quoting-style=escape',
       '--totals',
     ],
@@ -71,12 +76,17 @@ export async function storeTree(
   rmSync(listPath); // without a name, nothing is left of it however the run ends
   try {
     const member = writer.begin(encodedName(`${tree.name}.tar`, encoding), 'tree');
-    let stored = await storeFiles(member, tree, list, context);
-    if (stored.report.shrunk.length > 0) {
-      info(`files of ${tree.root} shrank while they were read; reading the tree once more`);
+    const read = async (links: boolean): Promise<StoredFiles> => {
       member.rewind();
       ftruncateSync(list);
-      stored = await storeFiles(member, tree, list, context);
+      return storeFiles(member, tree, list, links, context);
+    };
+    let stored = await read(false);
+    const links = stored.hasLinks;
+    if (links) stored = await read(true);
+    if (stored.report.shrunk.length > 0) {
+      info(`files of ${tree.root} shrank while they were read; reading the tree once more`);
+      stored = await read(links);
     }
     const { report, fileCount, listBytes } = stored;
     if (report.shrunk.length > 0) {
@@ -108,6 +118,8 @@ interface StoredFiles {
   report: TarReport;
   fileCount: number;
   listBytes: number;
+  /** A file with several names was met, and nothing behind it was read. */
+  hasLinks: boolean;
   /** Refs in it that lead nowhere. */
   lostRefs: Warning[];
 }
@@ -117,6 +129,7 @@ async function storeFiles(
   member: MemberWriter,
   tree: TreeSource,
   list: number,
+  links: boolean,
   { encoding, signal, notThese, onBytes, scratchPath, listeners = [] }: StoreContext,
 ): Promise<StoredFiles> {
   using tips = openTips(tree.root, scratchPath(`${tree.name}.tips`));
@@ -125,6 +138,7 @@ async function storeFiles(
   const repositories = new Set<string>();
   let fileCount = 0;
   let listBytes = 0;
+  let hasLinks = false;
 
   /** Waits until tar has read all that it was told. */
   async function* caughtUp(): AsyncGenerator<Buffer> {
@@ -152,6 +166,10 @@ async function storeFiles(
     };
     for (const entry of entries) {
       const { path, isDirectory, sizeBytes, mtimeMs } = entry;
+      if (entry.isLinked && !links && tree.git !== true) {
+        hasLinks = true; // objects of git's have several names for a moment, and are well kept as copies
+        return;
+      }
       if (entry.isLate && !isLate) {
         isLate = true;
         yield flush();
@@ -192,7 +210,7 @@ async function storeFiles(
   }
 
   const storing = startEncoding(
-    [tarCommand(tree.root, report)],
+    [tarCommand(tree.root, links, report)],
     (chunk) => {
       member.write(chunk);
       onBytes(chunk.length);
@@ -209,7 +227,7 @@ async function storeFiles(
   if (walkError !== undefined) throw walkError;
   judge(tree, tar as Ended, report, repositories.size > 0);
   for (const listener of listeners) for (const message of report.vanished) listener.gone(pathOf(message));
-  return { report, fileCount, listBytes, lostRefs: await lostRefs(tree.root, tips, signal) };
+  return { report, fileCount, listBytes, hasLinks, lostRefs: await lostRefs(tree.root, tips, signal) };
 }
 
 function forgetVanished(tips: GitTips, { vanished }: TarReport, repositories: ReadonlySet<string>): void {

@@ -100,6 +100,24 @@ describe('agent-directories', () => {
     expect(Number(blocks) * 512).toBeLessThan(5_000_000);
   });
 
+  it('takes no file for one that was removed meanwhile and whose inode it has got', async () => {
+    const bin = join(bench.directory, 'bin');
+    for (const path of [bin, join(root, 'a'), join(root, 'b')]) mkdirSync(path);
+    writeFileSync(join(root, 'a/old'), 'old');
+    writeFileSync(join(root, 'b/new'), 'new');
+    // by the time that tar looks, both have one inode
+    const script = `case " $* " in *' --create '*) ln -f '${root}/a/old' '${root}/b/new';; esac; exec /usr/bin/tar "$@"`;
+    writeFileSync(join(bin, 'tar'), `#!/bin/sh\nsleep 0.3; ${script}\n`, { mode: 0o755 });
+    const env = { DIRECTORIES: root, PATH: `${bin}:${process.env.PATH}` };
+    const archive = await bench.backup('agent-directories', { env });
+    const list = ['-euc', 'tar -xOf "$0" "$(tar -tf "$0" | grep "tar.zst$")" | zstd -dc | tar -tv', archive];
+    const { stdout } = await execa('bash', list);
+    expect(stdout.split('\n').filter((line) => /old|new/.test(line))).toEqual([
+      expect.stringMatching(/^-.* 3 .*a\/old$/),
+      expect.stringMatching(/^-.* 3 .*b\/new$/),
+    ]);
+  });
+
   it('leaves sockets out, and does not hang on them or on a fifo', async () => {
     await inDirectory(root, 'mkfifo fifo; printf a > file');
     await execa(
