@@ -31,17 +31,14 @@ export interface MssqlConnection {
 
 const LOOPBACK = '127.0.0.1';
 
-/** @returns where the server is for clients, `host\instance` and a port */
-function placeOf({ host, port, instance }: MssqlConnection): {
-  name: string;
-  port: number | string | undefined;
-} {
+/** @returns where clients find the server: `host\instance`, its port, and whether all are in one container */
+function placeOf({ host, port, instance }: MssqlConnection) {
   const to = serverAddress({ host, port });
-  if (containerName() === undefined || (to.host === host && to.port === port)) {
-    return { name: instance === undefined ? host : `${host}\\${instance}`, port };
-  }
-  // a server in a container is the only one there
-  return { name: to.host ?? LOOPBACK, port: to.port };
+  const name = to.host ?? LOOPBACK;
+  const isTheirOwn = containerName() !== undefined && name === LOOPBACK;
+  // a container has one server
+  const hasInstance = instance !== undefined && !isTheirOwn;
+  return { name: hasInstance ? `${name}\\${instance}` : name, port: to.port, isTheirOwn };
 }
 
 /** @returns `user@host:port/database` */
@@ -64,9 +61,8 @@ export const fromHex = (hex: string | undefined): string => Buffer.from(hex ?? '
 function sqlClient(connection: MssqlConnection, database: string, sql: string): Command {
   const { user, password, encrypt, trustServerCertificate } = connection;
   registerSecret(password);
-  const { name, port } = placeOf(connection);
-  // nobody is between a client and a server of one container, whose certificate is its own
-  const trusts = trustServerCertificate || (containerName() !== undefined && name === LOOPBACK);
+  const { name, port, isTheirOwn } = placeOf(connection);
+  const trusts = trustServerCertificate || isTheirOwn; // self-signed, and nobody is in between
   const file = findClientProgram(['sqlcmd'], 'mssql-tools18 (from Microsoft)');
   const args = [
     ...['-S', `tcp:${name}${port === undefined ? '' : `,${port}`}`],
