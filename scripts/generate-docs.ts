@@ -77,7 +77,7 @@ function agentSection(agent: AgentDefinition): string {
     agent.quiet && 'is quieted while it is backed up',
     agent.product && 'makes a backup of its own, which goes into the archive',
     agent.crossChecks && 'has its rows compared with its files',
-    agent.examine && 'is examined for damage when it has been read',
+    agent.examine && 'is looked over, when it has been read, for what is damaged or missing',
     agent.withheld && 'names what a restore needs and the archive leaves out on purpose',
     agent.build && 'records the number of its build or schema, beside its version',
     agent.nextSteps && 'says after a restore what is left to do, as commands',
