@@ -13,6 +13,8 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   unlinkSync,
@@ -198,6 +200,30 @@ export function sweepParts(directory: string, mine: (rest: string) => boolean): 
   const swept = readdirSync(directory).filter(
     (name) => name.startsWith(PART_PREFIX) && mine(name.slice(PART_PREFIX.length)),
   );
-  for (const name of swept) rmSync(join(directory, name), { force: true, recursive: true });
-  return swept;
+  return swept.filter((name) => {
+    const path = join(directory, name);
+    if (mountBelow(path) !== undefined) return false; // it stays until that is unmounted
+    removeTree(path);
+    return true;
+  });
 }
+
+/**
+ * Removes a file or a directory with all that is in it.
+ * @throws where something is mounted below it, which is no part of it: then nothing is removed; what the system says
+ */
+export function removeTree(path: string): void {
+  const mounted = mountBelow(path);
+  if (mounted !== undefined) throw new Error(`"${mounted}" is mounted there: umount it first`);
+  rmSync(path, { recursive: true, force: true, maxRetries: 3 });
+}
+
+/** @returns what is mounted at a path or below it, as the kernel writes it */
+function mountBelow(path: string): string | undefined {
+  const escaped = join(realpathSync(dirname(path)), basename(path)).replace(/[\s\\]/g, octal);
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  return mounts.map((line) => line.split(' ')[4] ?? '').find((at) => `${at}/`.startsWith(`${escaped}/`));
+}
+
+/** As the kernel lists mounts. */
+const octal = (char: string): string => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`;

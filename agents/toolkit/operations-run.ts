@@ -1,10 +1,10 @@
 // Runs one operation: its command fills a fresh folder in the work directory, which becomes an archive or a zip and is removed
 // again, however the run ends. One that is cut off leaves it to the next run, which sweeps it.
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { groupName } from '../../archive/name.ts';
-import { PART_PREFIX } from '../../lib/durable.ts';
+import { PART_PREFIX, removeTree } from '../../lib/durable.ts';
 import { cannot, causeText, type GarnerError } from '../../lib/errors.ts';
 import { info, warn } from '../../lib/log.ts';
 import { describeExit, type Ended, startPipeline } from '../../lib/process.ts';
@@ -88,7 +88,7 @@ export async function backUpOperation(
 
 function removeFolder(parent: string): void {
   try {
-    rmSync(parent, { recursive: true, force: true, maxRetries: 3 });
+    removeTree(parent);
   } catch (error) {
     // files of another user, that a container has made
     warn(`${parent} could not be removed: ${causeText(error)}; the next run tries again`);

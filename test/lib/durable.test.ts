@@ -15,7 +15,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { createFile, partPath, publish, sweepParts, writeFileDurably } from '../../lib/durable.ts';
+import {
+  createFile,
+  partPath,
+  publish,
+  removeTree,
+  sweepParts,
+  writeFileDurably,
+} from '../../lib/durable.ts';
 
 const LIB = join(import.meta.dirname, '../../lib/durable.ts');
 const root = process.getuid?.() === 0;
@@ -189,4 +196,20 @@ test("sweeping removes the unfinished files that are the caller's, and nothing e
   expect(readdirSync(directory).map(at).sort()).toEqual(
     [at('.part'), other, at('mine'), at('xpart-mine.00000000')].sort(),
   );
+});
+
+test.runIf(root)('a directory is not removed while something is mounted in it', async () => {
+  const [share, part] = [at('share'), at('.part-a b')];
+  for (const name of [share, join(part, 'mount')]) mkdirSync(name, { recursive: true });
+  writeFileSync(join(share, 'theirs'), 'x');
+  await execa('mount', ['--bind', share, join(part, 'mount')]);
+  try {
+    expect(() => removeTree(part)).toThrow('is mounted there');
+    expect(sweepParts(directory, () => true)).toEqual([]);
+  } finally {
+    await execa('umount', [join(part, 'mount')]);
+  }
+  expect(existsSync(join(share, 'theirs'))).toBe(true);
+  expect(sweepParts(directory, () => true)).toEqual(['.part-a b']);
+  expect(existsSync(part)).toBe(false);
 });
