@@ -70,8 +70,8 @@ export function openUndoMark(
   const read = (): z.infer<typeof markSchema> | undefined => {
     let text: string;
     try {
+      checkTrusted(file); // commands in it are run; a pipe would be waited for without end
       text = readFileSync(file, 'utf8');
-      checkTrusted(file); // commands in it are run
     } catch (error) {
       // where nothing may be read, nothing of ours was written
       if (['ENOENT', 'EACCES', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? ''))

@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { backUp } from '../../agents/toolkit/backup.ts';
 import type { AgentDefinition, Quiet } from '../../agents/toolkit/define-agent.ts';
@@ -249,6 +250,18 @@ describe('the mark', () => {
     expect(hint).toContain(`rm '${mark}'`);
     expect(told).toEqual([]);
     expect(readFileSync(mark, 'utf8')).toBe(before);
+  });
+
+  it('that is a pipe is refused, and not waited for', async () => {
+    mkdirSync(join(mark, '..'), { recursive: true, mode: 0o700 });
+    await execa('mkfifo', [mark]);
+    const opening = `import { openUndoMark } from '${join(import.meta.dirname, '../../agents/toolkit/undo-mark.ts')}';
+      openUndoMark('${join(bench.directory, 'state')}', { application: 'lockable', instance: undefined, host: 'h' });`;
+    const { stderr, timedOut } = await execa('node', ['--input-type=module-typescript', '-e', opening], {
+      ...{ timeout: 20_000, reject: false },
+    });
+    expect(timedOut).toBe(false);
+    expect(stderr).toContain('it is no regular file');
   });
 
   it('that others could have written is refused', async () => {
