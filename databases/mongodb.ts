@@ -155,6 +155,9 @@ const engine: Engine<MongoConnection> = {
         [...new Set(Object.keys(reader.counts()).map((name) => name.split('.')[0] as string))],
         connection,
       );
+      // replayed under their own names, whatever database the rest goes into
+      if (reader.hasOplog && connection.database !== undefined)
+        throw new Error('it has writes to any database (oplog), the URI names one');
     } catch (error) {
       signal.throwIfAborted();
       throw error instanceof GarnerError ? error : refuse(error);

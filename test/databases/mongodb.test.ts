@@ -157,6 +157,18 @@ describe('a restore', () => {
     });
   });
 
+  it('replays no writes to other databases than the one that the URI names', async () => {
+    mongo.change((server) => {
+      delete server.databases.shop;
+    });
+    await dumpTo(engine, at(), dump);
+    await expect(restoreFrom(engine, at('/copy'), dump)).rejects.toMatchObject({
+      message: expect.stringContaining('it has writes to any database (oplog), the URI names one'),
+      hint: 'nothing was changed',
+    });
+    expect(mongo.read().databases.copy).toBeUndefined();
+  });
+
   it('fails for documents that mongorestore could not restore, though it exits with 0', async () => {
     await dumpTo(engine, at('/app'), dump);
     await expect(restoreFrom(engine, at('/app'), dump)).rejects.toMatchObject({
