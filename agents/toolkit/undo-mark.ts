@@ -76,8 +76,10 @@ export function openUndoMark(
       // where nothing may be read, nothing of ours was written
       if (['ENOENT', 'EACCES', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? ''))
         return undefined;
-      if (error instanceof GarnerError) throw error;
-      throw refuse(error);
+      if (!(error instanceof GarnerError)) throw refuse(error);
+      // giving it to root would let its commands run
+      const hint = `nothing of it was run: look at it, undo by hand what it should have, then: rm '${file}'`;
+      throw new GarnerError(error.code, error.message, { cause: error, hint });
     }
     try {
       return markSchema.parse(JSON.parse(text));

@@ -266,7 +266,8 @@ describe('the mark', () => {
 
   it('that others could have written is refused', async () => {
     put(own, 0o660);
-    expect((await failure(run(lockable()))).code).toBe('configuration-permissions');
+    const { code, hint } = await failure(run(lockable()));
+    expect([code, hint]).toEqual(['configuration-permissions', expect.stringContaining(`rm '${mark}'`)]);
     expect(told).toEqual([]);
   });
 
