@@ -1,4 +1,6 @@
 // The command line that every agent has: backup, describe, restore.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { checkApplication, groupName } from '../../archive/name.ts';
 import { openArchive } from '../../archive/read.ts';
@@ -8,7 +10,7 @@ import { asGarnerError, cannot, EXIT } from '../../lib/errors.ts';
 import { runSignal } from '../../lib/interrupt.ts';
 import { setLogFormat } from '../../lib/log.ts';
 import { redact } from '../../lib/redact.ts';
-import { CORE_SETTINGS, loadSettings, path, type SettingTable } from '../../lib/settings.ts';
+import { CORE_SETTINGS, configDirectory, loadSettings, path, type SettingTable } from '../../lib/settings.ts';
 import { answerOf, failureOf, withPlaces } from './backup-answer.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
 import { hostView } from './host-view.ts';
@@ -96,6 +98,7 @@ export function agentMain(agent: AgentDefinition): CommandMain {
     )
       .addHelpText('after', exampleText(`${name} describe`))
       .action(async (options: CommonOptions) => {
+        checkInstance(agent, options);
         using context = prepare(options);
         const { describeAgent, formatDescription } = await import('./describe.ts');
         const description = await describeAgent(agent, options.instance, context).catch((caught) => {
@@ -147,6 +150,22 @@ export function printJson(value: object): void {
   printOut(`${JSON.stringify(value, safe)}\n`);
 }
 
+/**
+ * An instance that nothing tells from the default one would be the default one under another name.
+ * @throws configuration
+ */
+function checkInstance(agent: AgentDefinition, { instance, config }: CommonOptions): void {
+  checkApplication(agent.application, instance);
+  if (instance === undefined || config !== undefined) return;
+  const file = join(configDirectory(), `agent-${groupName(agent.application, instance)}.env`);
+  const own = [...Object.keys(agent.settings), 'GARNER_DATABASE_URL', 'GARNER_CONTAINER'];
+  const isSet = own.some((name) => process.env[name] || process.env[`${name}_FILE`]);
+  if (isSet || existsSync(file)) return;
+  throw cannot('configuration', 'back up instance', instance, `there is no file ${file}`, {
+    hint: 'each instance has settings of its own there; without any it would be the default installation',
+  });
+}
+
 async function backupAction(
   agent: AgentDefinition,
   options: CommonOptions,
@@ -157,7 +176,10 @@ async function backupAction(
   const answer = await answerOf(
     agent,
     instance,
-    () => prepare(options),
+    () => {
+      checkInstance(agent, options);
+      return prepare(options);
+    },
     (context) => backUp(agent, instance, context),
   );
   if (json) printJson(answer.json);

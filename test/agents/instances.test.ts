@@ -60,3 +60,25 @@ it("a restore goes by the settings of the archive's instance, unless it is told 
     stderr: expect.stringContaining('has nothing there on this host'),
   });
 });
+
+it('an instance without settings of its own is refused: it would be the default one', async () => {
+  for (const args of [
+    ['--instance', 'bleu'],
+    ['describe', '--instance', 'bleu'],
+  ]) {
+    expect(await bench.run(AGENT, args)).toMatchObject({
+      exitCode: 2,
+      stdout: '',
+      stderr: expect.stringMatching(
+        /cannot back up instance "bleu": there is no file .*agent-directories\.bleu\.env/,
+      ),
+    });
+  }
+  const env = { DIRECTORIES: data('blue') };
+  expect(await bench.run(AGENT, ['describe', '--instance', 'bleu'], { env })).toMatchObject({ exitCode: 0 });
+});
+
+it('an empty directory is a warning: its disk may not be mounted', async () => {
+  const { exitCode, stderr } = await bench.run(AGENT, [], { env: { DIRECTORIES: data('other') } });
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 3, stderr: expect.stringContaining('is empty') });
+});
