@@ -57,9 +57,6 @@ function judge({ damages, violations, unchecked }: SqliteFacts, file: string): D
   if (unchecked !== undefined) {
     warnings.push({ code: 'database-unchecked', message: `${file} could not be checked: ${unchecked}` });
   }
-  if (statSync(file).size === 0) {
-    warnings.push({ code: 'database-empty', message: `${file} has 0 bytes: a database without a table` });
-  }
   return warnings;
 }
 

@@ -208,7 +208,7 @@ it.each([
      UPDATE sqlite_schema SET sql = 'CREATE TABLE t (x NOT NULL)'`,
     'its rows break its own rules: NULL value in t.x',
   ],
-  ['no byte at all', '', 'has 0 bytes'],
+  ['no byte at all', '', 'has no tables'],
 ])('backs up, and warns of, a database with %s', async (_title, statements, message) => {
   const file = join(directory, 'odd.db');
   rmSync(file, { force: true });
