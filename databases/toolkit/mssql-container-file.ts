@@ -23,7 +23,16 @@ const READ = 'wc -c <"$1" >&2 && exec cat -- "$1"';
 
 /** As root it becomes the directory's owner's: the server's; by what is open, for the name may be another file by then. */
 const WRITE = `set -C; umask 077
-{ cat && { [ "$(id -u)" -ne 0 ] || chown --reference="\${1%/*}" /proc/self/fd/1; }; } >"$1" && wc -c <"$1"`;
+exec 3>"$1" || exit 1
+said=$(cat 2>&1 >&3) || {
+  echo "$said" >&2
+  case $said in *"No space"*|*"quota exceeded"*) exit 28 ;; esac
+  exit 1
+}
+[ "$(id -u)" -ne 0 ] || chown --reference="\${1%/*}" /proc/self/fd/3 || exit 1
+wc -c <"$1"`;
+/** What WRITE exits with where the disk is full: of a program that ends before its input, `exec` may lose the words. */
+const NO_SPACE = 28;
 
 const script = (text: string, path: string): Command =>
   clientCommand({ file: 'sh', args: ['-c', text, 'garner', path] });
@@ -108,8 +117,9 @@ async function fill(
   const [ended] = (await writing.ended) as [Ended];
   const where = describeConnection(connection);
   if (ended.code !== 0) {
-    const full = /No space left|quota exceeded/i.test(ended.stderr);
-    throw cannot(full ? 'no-space' : 'database-restore', 'restore database', where, describeExit(ended), {
+    const full = ended.code === NO_SPACE;
+    const cause = full ? 'No space left on device' : describeExit(ended);
+    throw cannot(full ? 'no-space' : 'database-restore', 'restore database', where, cause, {
       hint: `the dump is put into ${path} for the server; MSSQL_SERVER_BACKUP_DIR names another directory in the container`,
     });
   }
