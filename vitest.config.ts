@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3, // of two processors: tests also wait for servers, disks and time limits
     testTimeout: 60_000,
     hookTimeout: 120_000,
     allowOnly: !process.env.CI,
