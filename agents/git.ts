@@ -1,7 +1,8 @@
 // Git: every repository below some directories, whole: all refs, reflogs, objects, configuration, hooks, LFS objects,
 // working trees, and what lies beside the repositories. A push meanwhile does no harm. Each is checked by `git fsck`.
 import type { Warning } from '../archive/manifest.ts';
-import { captureOk, findProgram } from '../lib/process.ts';
+import { captureOk } from '../lib/process.ts';
+import { findProgram } from '../lib/program.ts';
 import { paths } from '../lib/settings.ts';
 import { shellWord } from '../lib/text.ts';
 import { type AgentContext, defineAgent, type TreeSource } from './toolkit/define-agent.ts';

@@ -2,7 +2,8 @@
 // packages, custom files, and app.ini with its keys. Left out is what they make anew: indexes, queues, sessions.
 import { basename, dirname, join, relative } from 'node:path';
 import { asOwner } from '../lib/as-account.ts';
-import { captureOk, findProgram } from '../lib/process.ts';
+import { captureOk } from '../lib/process.ts';
+import { findProgram } from '../lib/program.ts';
 import { path, text } from '../lib/settings.ts';
 import { shellWord } from '../lib/text.ts';
 import { type AgentContext, type CrossCheck, defineAgent, type TreeSource } from './toolkit/define-agent.ts';

@@ -3,14 +3,8 @@
 import type { Writable } from 'node:stream';
 import { checkOwnership } from '../lib/configuration-file.ts';
 import { cannot } from '../lib/errors.ts';
-import {
-  type Command,
-  describeExit,
-  type Ended,
-  findProgram,
-  firstFailure,
-  startPipeline,
-} from '../lib/process.ts';
+import { type Command, describeExit, type Ended, firstFailure, startPipeline } from '../lib/process.ts';
+import { findProgram } from '../lib/program.ts';
 import type { Member } from './manifest.ts';
 
 export interface Encoding {

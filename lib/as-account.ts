@@ -1,7 +1,8 @@
 // Programs that read or run what another account can write are run as that account, where garner itself is root: what such
 // files name (links, included files, commands) is then no more than that account has anyway.
 import { statSync } from 'node:fs';
-import { type Command, findProgram } from './process.ts';
+import type { Command } from './process.ts';
+import { findProgram } from './program.ts';
 
 export interface Account {
   uid: number;

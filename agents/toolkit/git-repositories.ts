@@ -12,7 +12,8 @@ import {
 import { dirname, join, resolve } from 'node:path';
 import type { Warning } from '../../archive/manifest.ts';
 import { type Account, asAccount } from '../../lib/as-account.ts';
-import { type Command, capture, describeExit, findProgram } from '../../lib/process.ts';
+import { type Command, capture, describeExit } from '../../lib/process.ts';
+import { findProgram } from '../../lib/program.ts';
 import { oneOf, type SettingTable } from '../../lib/settings.ts';
 import { formatDuration } from '../../lib/text.ts';
 import type { TreeSource } from './define-agent.ts';

@@ -19,7 +19,8 @@ import type { Member } from '../../archive/manifest.ts';
 import type { ArchiveReader } from '../../archive/read.ts';
 import { syncDirectory } from '../../lib/durable.ts';
 import { cannot } from '../../lib/errors.ts';
-import { captureOk, findProgram } from '../../lib/process.ts';
+import { captureOk } from '../../lib/process.ts';
+import { findProgram } from '../../lib/program.ts';
 import { nameText } from './walk.ts';
 
 export interface TreeTarget {

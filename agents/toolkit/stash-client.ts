@@ -14,7 +14,8 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { cannot } from '../../lib/errors.ts';
 import { info } from '../../lib/log.ts';
-import { capture, captureOk, describeExit, findProgram } from '../../lib/process.ts';
+import { capture, captureOk, describeExit } from '../../lib/process.ts';
+import { findProgram } from '../../lib/program.ts';
 import { registerSecret } from '../../lib/redact.ts';
 import { checkTrusted } from '../../lib/trusted-file.ts';
 import type { TreeSource } from './define-agent.ts';

@@ -6,7 +6,8 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { cannot, type GarnerError } from '../../lib/errors.ts';
-import { type Command, describeExit, type Ended, findProgram, startPipeline } from '../../lib/process.ts';
+import { type Command, describeExit, type Ended, startPipeline } from '../../lib/process.ts';
+import { findProgram } from '../../lib/program.ts';
 import { escapeControls } from '../../lib/text.ts';
 
 /** What GARNER_CONTAINER and its companions say. */

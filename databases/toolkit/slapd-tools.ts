@@ -2,7 +2,8 @@
 import { accessSync, constants, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { cannot } from '../../lib/errors.ts';
-import { capture, findProgram } from '../../lib/process.ts';
+import { capture } from '../../lib/process.ts';
+import { findProgram } from '../../lib/program.ts';
 import { readSlapdConfig } from './slapd-config.ts';
 
 export interface LdapConnection {

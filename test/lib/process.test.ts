@@ -13,10 +13,10 @@ import {
   describeExit,
   exitOf,
   feed,
-  findProgram,
   firstFailure,
   startPipeline,
 } from '../../lib/process.ts';
+import { findProgram } from '../../lib/program.ts';
 
 const LIB = join(import.meta.dirname, '../../lib/process.ts');
 const never = new AbortController().signal;
