@@ -121,7 +121,7 @@ export default defineAgent({
   trees,
   quiet: maintenanceLock(access),
 
-  examine: async (context) => emptyTrees(trees(context)),
+  examine: async (_, read) => emptyTrees(read),
 
   withheld(context) {
     const roots = trees(context).map(({ root }) => root);

@@ -48,9 +48,9 @@ export default defineAgent({
 
   databases: () => [],
   trees: gitTrees,
-  examine: async (context) => [
+  examine: async (context, trees) => [
     ...emptyRoots(context),
-    ...(await examineRepositories(gitTrees(context), context.settings.GIT_FSCK, context.signal)),
+    ...(await examineRepositories(trees, context.settings.GIT_FSCK, context.signal)),
   ],
 
   nextSteps: ({ settings }) =>

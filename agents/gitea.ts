@@ -78,7 +78,7 @@ export default defineAgent({
 
   databases: (context) => [giteaDatabase(configurationOf(context)).source],
   trees: giteaTrees,
-  examine: (context) => examineRepositories(giteaTrees(context), context.settings.GIT_FSCK, context.signal),
+  examine: ({ settings, signal }, trees) => examineRepositories(trees, settings.GIT_FSCK, signal),
   withheld(context) {
     const trees = giteaTrees(context);
     const isKept = (file: string): boolean =>

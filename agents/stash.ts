@@ -151,7 +151,7 @@ export default defineAgent({
     },
   },
 
-  examine: async (context) => emptyTrees(trees(context)),
+  examine: async (_, read) => emptyTrees(read),
 
   withheld(context) {
     if (backupClient(context) !== undefined) return [];

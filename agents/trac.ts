@@ -104,9 +104,8 @@ export default defineAgent({
 
   databases: (context) => [tracDatabase(configurationOf(context), environmentOf(context)).source],
   trees: tracTrees,
-  async examine(context) {
-    const trees = tracTrees(context);
-    const damaged = await examineRepositories(trees, context.settings.GIT_FSCK, context.signal);
+  async examine({ settings, signal }, trees) {
+    const damaged = await examineRepositories(trees, settings.GIT_FSCK, signal);
     return [...emptyTrees(trees), ...damaged];
   },
 

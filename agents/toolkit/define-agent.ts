@@ -106,8 +106,12 @@ export interface AgentDefinition<S extends SettingTable = SettingTable> {
   /** Quiets the application for the time of the backup, where a copy of a running one is none. */
   quiet?: Quiet<S>;
   product?: Product<S>;
-  /** Looks at what was backed up: what is damaged there, and would be after a restore. @returns warnings */
-  examine?(context: AgentContext<S>): Promise<Warning[]>;
+  /**
+   * Looks at what was backed up: what is damaged there, and would be after a restore.
+   * @param trees those that were read
+   * @returns warnings
+   */
+  examine?(context: AgentContext<S>, trees: readonly TreeSource[]): Promise<Warning[]>;
   /** What `describe`, the manifest, a restore and the notification name; with GARNER_STRICT it fails a backup. */
   withheld?(context: AgentContext<S>): Withheld[];
   /** What the administrator does after a restore, as commands. */

@@ -14,7 +14,7 @@ import { startProgress } from '../../lib/progress.ts';
 import { formatDuration, formatSize, plural } from '../../lib/text.ts';
 import type { WorkDir } from '../../lib/work-dir.ts';
 import { startCrossCheck } from './cross-check.ts';
-import type { AgentContext, AgentDefinition, CrossCheck } from './define-agent.ts';
+import type { AgentContext, AgentDefinition, CrossCheck, TreeSource } from './define-agent.ts';
 import { beginQuiet } from './quiet.ts';
 import { storeRoles } from './roles.ts';
 import { databasesOf } from './sources.ts';
@@ -94,7 +94,7 @@ export async function makeArchive(run: BackupRun, workDir: WorkDir): Promise<Pub
       for (const warning of await storeTree(writer, tree, { ...storing, listeners })) warnAbout(warning);
     }
     await run.release(); // what follows needs no quiet
-    for (const warning of await examine(agent, context)) warnAbout(warning);
+    for (const warning of await examine(agent, context, trees)) warnAbout(warning);
     const concluded = checks.map((check) => check.conclude(limits));
     for (const warning of concluded.flatMap((check) => check.warnings)) warnAbout(warning);
     const crossChecks = concluded.flatMap(({ counts }) => counts ?? []);
@@ -136,9 +136,13 @@ async function probeVersion(
 }
 
 /** A look that can't be taken is no reason to have no backup. */
-async function examine(agent: AgentDefinition, context: AgentContext): Promise<Warning[]> {
+async function examine(
+  agent: AgentDefinition,
+  context: AgentContext,
+  trees: readonly TreeSource[],
+): Promise<Warning[]> {
   try {
-    return (await agent.examine?.(context)) ?? [];
+    return (await agent.examine?.(context, trees)) ?? [];
   } catch (error) {
     context.signal.throwIfAborted();
     const message = `what was backed up could not be examined: ${causeText(error)}`;

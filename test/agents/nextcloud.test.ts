@@ -197,10 +197,10 @@ describe('agent-nextcloud', () => {
     for (const shape of [OLD, NEW]) {
       layOutNextcloud(root, shape, {});
       expect([agent.version(contextOf()), agent.build?.(contextOf())]).toEqual([shape.text, shape.version]);
-      expect(await agent.examine?.(contextOf())).toEqual([]);
+      expect(await agent.examine?.(contextOf(), [])).toEqual([]);
     }
     configure({ version: OLD.version });
-    expect(await agent.examine?.(contextOf())).toMatchObject([{ code: 'upgrade-pending' }]);
+    expect(await agent.examine?.(contextOf(), [])).toMatchObject([{ code: 'upgrade-pending' }]);
     put('version.php', "<?php\n$OC_Version = [31, 0, 0, 5];\n$OC_VersionString = '31.0.0 beta 5';\n");
     expect(agent.version(contextOf())).toBe('31.0.0-beta-5');
   });

@@ -40,7 +40,8 @@ it('git: a directory without a repository, as a disk that is not mounted leaves 
   mkdirSync(empty);
   await makeRepository(full, 'a.git');
   const agent: AgentDefinition = git;
-  const warnings = await agent.examine?.(agentContext(git, bench, { GIT_ROOTS: `${full}:${empty}` }));
+  const context = agentContext(git, bench, { GIT_ROOTS: `${full}:${empty}` });
+  const warnings = await agent.examine?.(context, await agent.trees(context));
   expect(warnings).toEqual([
     { code: 'git-none', message: expect.stringContaining(`no repository below ${empty}: is its disk`) },
   ]);
@@ -51,7 +52,8 @@ it('Bitbucket, Stash, Trac: an empty directory that is a tree of its own is warn
   for (const directory of [join(home, 'shared/data'), disk]) mkdirSync(directory, { recursive: true });
   symlinkSync(disk, join(home, 'shared/data/repositories'));
   const agent: AgentDefinition = bitbucket;
-  const examine = () => agent.examine?.(agentContext(agent, bench, { BITBUCKET_HOME: home }));
+  const context = agentContext(agent, bench, { BITBUCKET_HOME: home });
+  const examine = async () => agent.examine?.(context, await agent.trees(context));
   expect(await examine()).toEqual([
     { code: 'tree-empty', message: `${disk} is empty: is its disk mounted?` },
   ]);
