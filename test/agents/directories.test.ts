@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { agentContract } from '../contract/agent-contract.ts';
+import { fakeClients } from '../helpers/fake-clients.ts';
 import { type Bench, makeBench, snapshot } from '../helpers/run.ts';
 
 /** Makes, in the current directory, all that a tree may hold and a restore may bring. */
@@ -101,14 +102,13 @@ describe('agent-directories', () => {
   });
 
   it('takes no file for one that was removed meanwhile and whose inode it has got', async () => {
-    const bin = join(bench.directory, 'bin');
-    for (const path of [bin, join(root, 'a'), join(root, 'b')]) mkdirSync(path);
+    for (const path of [join(root, 'a'), join(root, 'b')]) mkdirSync(path);
     writeFileSync(join(root, 'a/old'), 'old');
     writeFileSync(join(root, 'b/new'), 'new');
     // by the time that tar looks, both have one inode
-    const script = `case " $* " in *' --create '*) ln -f '${root}/a/old' '${root}/b/new';; esac; exec /usr/bin/tar "$@"`;
-    writeFileSync(join(bin, 'tar'), `#!/bin/sh\nsleep 0.3; ${script}\n`, { mode: 0o755 });
-    const env = { DIRECTORIES: root, PATH: `${bin}:${process.env.PATH}` };
+    const link = `case " $* " in *' --create '*) ln -f '${root}/a/old' '${root}/b/new';; esac`;
+    const tar = `sleep 0.3; ${link}; exec "$REAL" "$@"`;
+    const env = { DIRECTORIES: root, PATH: fakeClients(bench.directory, { tar }) };
     const archive = await bench.backup('agent-directories', { env });
     const list = ['-euc', 'tar -xOf "$0" "$(tar -tf "$0" | grep "tar.zst$")" | zstd -dc | tar -tv', archive];
     const { stdout } = await execa('bash', list);

@@ -1,5 +1,5 @@
 // The git agent: the contract, and repositories that are pushed to, packed, damaged or hostile while they are backed up.
-import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -7,6 +7,7 @@ import { examineRepositories } from '../../agents/toolkit/git-repositories.ts';
 import { openTips } from '../../agents/toolkit/git-tips.ts';
 import { walkTree } from '../../agents/toolkit/walk.ts';
 import { agentContract } from '../contract/agent-contract.ts';
+import { fakeClients } from '../helpers/fake-clients.ts';
 import { gitScript, makeRepository, repositoryState } from '../helpers/git.ts';
 import { type Bench, makeBench } from '../helpers/run.ts';
 
@@ -99,18 +100,11 @@ describe('agent-git', () => {
     await makeRepository(root, 'a.git');
     await makeRepository(root, 'b.git');
     // by the time that tar looks, everything that was listed is somewhere else
-    const bin = join(bench.directory, 'bin');
-    mkdirSync(bin);
-    writeFileSync(
-      join(bin, 'tar'),
-      `#!/bin/sh
-       case " $* " in *' --create '*) sleep 0.3; git --git-dir=${root}/a.git gc -q --prune=now
+    const tar = `case " $* " in *' --create '*) sleep 0.3; git --git-dir=${root}/a.git gc -q --prune=now
          export GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a GIT_DIR=${root}/b.git
          git update-ref refs/heads/main $(git commit-tree -p main -m new $(echo new | git hash-object -w --stdin | xargs printf '100644 blob %s\\tx\\n' | git mktree));; esac
-       exec /usr/bin/tar "$@"\n`,
-    );
-    chmodSync(join(bin, 'tar'), 0o755);
-    const { archive, exitCode, stderr } = await backup({ PATH: `${bin}:${process.env.PATH}` });
+       exec "$REAL" "$@"`;
+    const { archive, exitCode, stderr } = await backup({ PATH: fakeClients(bench.directory, { tar }) });
     expect(exitCode, stderr).toBe(0);
     expect(stderr).toContain('read again, because git has packed or pruned it: a.git\n');
     const before = await repositoryState(root, 'a.git', 'b.git');
@@ -120,17 +114,10 @@ describe('agent-git', () => {
   it('names refs whose objects git prunes while they are read', async () => {
     await makeRepository(root, 'a.git');
     await makeRepository(root, 'b.git');
-    const bin = join(bench.directory, 'bin');
-    mkdirSync(bin);
-    writeFileSync(
-      join(bin, 'tar'),
-      `#!/bin/sh
-       export GIT_DIR=${root}/a.git
+    const tar = `export GIT_DIR=${root}/a.git
        case " $* " in *' --create '*) sleep 0.3; git update-ref refs/heads/main v1^0; git prune --expire=now;; esac
-       exec /usr/bin/tar "$@"\n`,
-    );
-    chmodSync(join(bin, 'tar'), 0o755);
-    const { exitCode, warnings } = await backup({ PATH: `${bin}:${process.env.PATH}` });
+       exec "$REAL" "$@"`;
+    const { exitCode, warnings } = await backup({ PATH: fakeClients(bench.directory, { tar }) });
     expect(exitCode).toBe(3);
     expect(warnings).toMatchObject([{ code: 'git-pruned' }]);
     expect(warnings[0].message).toContain(
