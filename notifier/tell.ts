@@ -8,7 +8,7 @@ import { info, log, warn } from '../lib/log.ts';
 import { plural } from '../lib/text.ts';
 import { type Message, subjectOf } from './message.ts';
 import type { NotifySettings } from './settings.ts';
-import type { Channel } from './transport.ts';
+import type { Channel, RunStart } from './transport.ts';
 
 export { type Fact, type Message, makeMessage } from './message.ts';
 export { loadNotifySettings, type NotifySettings } from './settings.ts';
@@ -17,6 +17,8 @@ export { loadNotifySettings, type NotifySettings } from './settings.ts';
 const DELIVERY_MS = 60_000;
 /** The longest that messages of earlier runs may hold up this one. */
 const CATCH_UP_MS = 120_000;
+/** The longest that saying that a run begins may take. */
+const START_MS = 5000;
 
 /**
  * Sends a message through one channel, within a time limit.
@@ -33,6 +35,25 @@ export async function deliver(message: Message, channel: Channel, signal: AbortS
   } finally {
     clearTimeout(timer);
   }
+}
+
+/**
+ * Says that a run begins, where somebody wants to know. The run need not wait for it, but what is told of its end has to:
+ * settles within seconds.
+ */
+export async function tellStart(
+  run: RunStart,
+  { channels }: Pick<NotifySettings, 'channels'>,
+): Promise<void> {
+  await Promise.all(
+    [...channels].map(async ([name, channel]) => {
+      try {
+        await channel.started?.(run, AbortSignal.timeout(START_MS));
+      } catch (error) {
+        warn(`${name} was not told that ${run.name} begins: ${causeText(error)}`);
+      }
+    }),
+  );
 }
 
 /**

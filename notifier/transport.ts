@@ -3,10 +3,27 @@
 import type { SettingTable, SettingValues } from '../lib/settings.ts';
 import type { Message } from './message.ts';
 
+/** A run that begins; the message about it has the same `run.id`. */
+export interface RunStart {
+  /** A UUID. */
+  id: string;
+  name: string;
+  host: string;
+}
+
 /** A transport that is configured on this host. */
 export interface Channel {
   /** Where messages go, for people: `root@example.org by /usr/sbin/sendmail`. */
   to: string;
+  /** It watches over runs: the message about each run goes there, whatever levels are set, and no digest does. */
+  everyRun?: boolean;
+  /** It shows a state: a message that waits is dropped once a newer one about the same name and host was taken. */
+  newestOnly?: boolean;
+  /**
+   * Says that a run begins. Nobody waits for it for more than seconds, and it is never said later.
+   * @throws delivery
+   */
+  started?(run: RunStart, signal: AbortSignal): Promise<void>;
   /**
    * Hands a message over; sending one again after a failure must be recognisable by its id.
    * @param signal ends the attempt
