@@ -44,6 +44,19 @@ export function formatSize(bytes: number): string {
   return unit === 0 ? `${value} B` : `${value.toFixed(1)} ${units[unit]}`;
 }
 
+const SIZE_UNITS: Record<string, number> = { B: 1, kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
+
+/**
+ * Reads a size as {@link formatSize} writes it: `500kB`, `1.5 GB`.
+ * @returns whole bytes, or undefined where the text is no size
+ */
+export function parseSize(text: string): number | undefined {
+  const [, count, unit] = /^(\d+(?:\.\d+)?) ?([kMGT]?B)$/.exec(text) ?? [];
+  if (count === undefined) return undefined;
+  const bytes = Math.round(Number(count) * (SIZE_UNITS[unit as string] as number));
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
 /** @returns a duration for people: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h` */
 export function formatDuration(ms: number): string {
   const seconds = ms / 1000;

@@ -6,6 +6,7 @@ import {
   formatDuration,
   formatSize,
   parseDuration,
+  parseSize,
   plural,
   shellWord,
 } from '../../lib/text.ts';
@@ -65,6 +66,20 @@ describe('durations', () => {
 
   test.each(['', '5', 's', '-1h', '1.5h', '1 h', '1H', '1h ', '9999999999999999y'])('%j is none', (text) =>
     expect(parseDuration(text)).toBeUndefined(),
+  );
+});
+
+describe('sizes', () => {
+  test.each([
+    ['0B', 0],
+    ['500kB', 500_000],
+    ['20MB', 20_000_000],
+    ['1.5 GB', 1_500_000_000],
+    ['2TB', 2_000_000_000_000],
+  ])('%s is %d bytes', (text, bytes) => expect(parseSize(text)).toBe(bytes));
+
+  test.each(['', '5', 'MB', '-1MB', '1mb', '1MiB', '1.MB', '1MB ', '9999999999999TB'])('%j is none', (text) =>
+    expect(parseSize(text)).toBeUndefined(),
   );
 });
 
