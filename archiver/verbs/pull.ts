@@ -1,0 +1,48 @@
+import type { Command } from 'commander';
+import type { CommandContext } from '../../lib/command-line.ts';
+import { cannot, type GarnerError } from '../../lib/errors.ts';
+import { info } from '../../lib/log.ts';
+import { plural } from '../../lib/text.ts';
+import { pullHosts } from '../pull.ts';
+import { type HostReport, summarize } from '../pull-host.ts';
+import { type CommonOptions, setUp, withStore, worst } from '../run.ts';
+import { EXIT_OF, printJson, verb } from './verb.ts';
+
+export function declarePull(program: Command, context: CommandContext): void {
+  verb(program, 'pull', 'fetch what is new at the hosts, verify it, prune', 'archiver pull web1 web2')
+    .option('--no-prune', 'leave retention for another time')
+    .option('--dry-run', 'say what would be fetched; change nothing')
+    .action(async (names: string[], options: CommonOptions & { prune: boolean; dryRun?: boolean }) => {
+      const setup = setUp(context, options, names);
+      const dryRun = options.dryRun === true;
+      const reports = await withStore(setup, 'pull', (run) =>
+        pullHosts(run, setup.hosts, { prune: options.prune, dryRun }),
+      );
+      const result = worst(reports.map((report) => report.result));
+      if (options.json) printJson({ result, ...(dryRun && { dryRun }), hosts: reports });
+      const [failed, others] = [true, false].map((bad) =>
+        reports.filter((report) => (report.result === 'failed') === bad),
+      ) as [HostReport[], HostReport[]];
+      // those that failed last: of a long log the end is shown
+      for (const report of [...others, ...failed])
+        info(dryRun ? `${summarize(report)} (dry run)` : summarize(report));
+      if (failed.length > 0) throw hostsFailed(failed, reports.length);
+      process.exitCode = EXIT_OF[result];
+    });
+}
+
+const NAMED_HOSTS = 5;
+
+/** @returns one line for all hosts that failed; what each of them said is in the log */
+function hostsFailed(failed: HostReport[], of: number): GarnerError {
+  const names = failed.slice(0, NAMED_HOSTS).map(({ host }) => host);
+  const more = failed.length - names.length;
+  const cause = failed[0]?.error?.message ?? 'the log says why';
+  const count = `${failed.length} of ${plural(of, 'host')} failed`;
+  return cannot(
+    'hosts-failed',
+    'pull from',
+    names.join(', ') + (more > 0 ? ` and ${more} more` : ''),
+    failed.length === 1 ? cause : `${count}, the first: ${cause}`,
+  );
+}
