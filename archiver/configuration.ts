@@ -12,7 +12,7 @@ import { cannot, GarnerError } from '../lib/errors.ts';
 import { registerUrlSecret } from '../lib/redact.ts';
 import { durationSchema, type Policy, policySchema } from '../lib/retention.ts';
 import { configDirectory } from '../lib/settings.ts';
-import { escapeControls } from '../lib/text.ts';
+import { escapeControls, parseSize } from '../lib/text.ts';
 
 export interface HostConfiguration {
   /** Must equal the host part of its archives' names. */
@@ -27,6 +27,8 @@ export interface HostConfiguration {
   remove: boolean;
   /** How often each application should deliver, in milliseconds. */
   expect: Record<string, number>;
+  /** More than this is not kept of it, bad archives included; undefined: no limit. */
+  quotaBytes: number | undefined;
 }
 
 export interface ArchiverConfiguration {
@@ -89,6 +91,13 @@ const application = z.string().refine((text) => {
   }
 }, 'it is no application such as mediawiki or mediawiki.blue');
 
+const size = z.string('it is no size in quotes or with a unit, such as 50GB').transform((text, context) => {
+  const bytes = parseSize(text);
+  if (bytes !== undefined) return bytes;
+  context.addIssue({ code: 'custom', message: `"${text}" is no size such as 500MB, 50GB` });
+  return z.NEVER;
+});
+
 const hostSchema = z.strictObject({
   url: hostUrl,
   identityFile: absolutePath.optional(),
@@ -98,6 +107,7 @@ const hostSchema = z.strictObject({
   applications: z.array(application).min(1, 'leave it out to pull all').optional(),
   remove: z.boolean().default(false),
   expect: z.record(application, durationSchema).default({}),
+  quota: size.optional(),
 });
 
 const configurationSchema = z.strictObject({
@@ -138,9 +148,10 @@ export function readConfiguration(file: string): ArchiverConfiguration {
     catalog: catalog ?? join(archive, '.catalog', 'catalog.sqlite'),
     parallel,
     retention,
-    hosts: Object.entries(hosts).map(([name, host]) => ({
+    hosts: Object.entries(hosts).map(([name, { quota, ...host }]) => ({
       name,
       ...host,
+      quotaBytes: quota,
       identityFile: host.identityFile,
       applications: host.applications,
     })),

@@ -12,6 +12,7 @@ import { type ArchiveRow, unverifiedRow } from './catalog/schema.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { archivePath, checkSpace, fileSize, syncArchive } from './layout.ts';
 import { isBad, quarantine } from './quarantine.ts';
+import { checkQuota } from './quota.ts';
 import type { Run } from './run.ts';
 
 /** An archive that a host offers, under a name that is its own. */
@@ -86,6 +87,7 @@ export async function pullArchive(
     await catalog.change([name], { verified: null }, { kind: 'vanished', subject: name });
   }
 
+  await checkQuota(run, host, name, entry.sizeBytes);
   checkSpace(configuration.root, name, entry.sizeBytes);
   const started = performance.now();
   await transfer({

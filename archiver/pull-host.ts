@@ -227,7 +227,7 @@ async function sweepSource(
 
 /** After these, the host's other archives would fail the same way. */
 function isLost(error: unknown): boolean {
-  return error instanceof GarnerError && ['store-connect', 'host-key'].includes(error.code);
+  return error instanceof GarnerError && ['store-connect', 'host-key', 'quota'].includes(error.code);
 }
 
 function describe(error: unknown): string {

@@ -82,6 +82,10 @@ export const ERROR_CATALOGUE = {
   'store-not-found': { exit: 'failed', meaning: 'A file or folder is not in the store.' },
   'store-exists': { exit: 'failed', meaning: 'A file of that name is in the store already.' },
   'store-limit': { exit: 'failed', meaning: 'A host offers more, or larger things, than is plausible.' },
+  quota: {
+    exit: 'failed',
+    meaning: 'A host has reached its quota in the archive store; nothing more is pulled from it.',
+  },
   'archive-store': { exit: 'failed', meaning: 'The archive store is not mounted or not set up.' },
   catalog: { exit: 'failed', meaning: 'The catalog is missing, damaged or in doubt.' },
   'prune-refused': { exit: 'failed', meaning: 'A deletion was refused because it looks like a mistake.' },

@@ -60,6 +60,7 @@ describe('archiver.yaml', () => {
         applications: ['mediawiki'],
         remove: true,
         expect: { mediawiki: 86_400_000 },
+        quotaBytes: undefined,
       },
       {
         name: 'local',
@@ -69,6 +70,7 @@ describe('archiver.yaml', () => {
         applications: undefined,
         remove: false,
         expect: {},
+        quotaBytes: undefined,
       },
     ]);
   });
@@ -104,6 +106,13 @@ describe('archiver.yaml', () => {
       'remove: yes',
       'hosts.web1.remove: it must be boolean',
     ],
+    [
+      'a quota without unit',
+      'remove: true',
+      'remove: true\n    quota: 50',
+      'hosts.web1.quota: it is no size',
+    ],
+    ['a quota of another unit', 'remove: true', 'quota: 50 gigs', 'hosts.web1.quota: "50 gigs" is no size'],
     ['a host without URL', 'url: sftp', 'hurl: sftp', 'hosts.web1.url: it is missing'],
     ['a host name with a slash', 'web1:', '../web1:', 'hosts.../web1: a host name has'],
     [

@@ -4,7 +4,10 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
-import { createCatalog } from '../../archiver/catalog/catalog.ts';
+import { createCatalog, openCatalog } from '../../archiver/catalog/catalog.ts';
+import { readConfiguration } from '../../archiver/configuration.ts';
+import type { Run } from '../../archiver/run.ts';
+import { openFileStore } from '../../stores/file.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const RUN = `
@@ -37,6 +40,8 @@ export interface TestArchiver {
   setUp(): void;
   /** @param wrap a command that runs it: `['strace', …]` */
   run(args: string[], options?: { env?: Record<string, string>; wrap?: string[] }): Promise<Ended>;
+  /** Does in this process what a command would do, without lock; `now` and the signal are a fresh run's. */
+  inProcess<T>(action: (run: Run) => Promise<T>): Promise<T>;
   /** @returns all files of the archive store but the catalog's, relative, sorted */
   stored(): string[];
   /** @returns what `sqlite3` prints */
@@ -90,6 +95,13 @@ export function testArchiver(): TestArchiver {
       let json: unknown;
       if (args.includes('--json') && stdout.startsWith('{')) json = JSON.parse(stdout);
       return { exitCode: code, stdout, stderr, json };
+    },
+    async inProcess(action) {
+      const configuration = readConfiguration(configFile);
+      await using catalog = openCatalog(configuration.catalog);
+      await using archives = openFileStore(configuration.root);
+      const { signal } = new AbortController();
+      return await action({ configuration, catalog, archives, signal, now: new Date() });
     },
     stored: () =>
       existsSync(root)

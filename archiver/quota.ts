@@ -1,0 +1,26 @@
+// How much is kept of one host: one that was broken into can't fill the disk that the others need.
+import { cannot } from '../lib/errors.ts';
+import { formatSize } from '../lib/text.ts';
+import type { HostConfiguration } from './configuration.ts';
+import type { Run } from './run.ts';
+
+/**
+ * Refuses an archive that would take its host over its quota. What is in quarantine counts: it is the host's too.
+ * @param name of the archive, for the message
+ * @throws quota
+ */
+export async function checkQuota(
+  { catalog }: Pick<Run, 'catalog'>,
+  { name: host, quotaBytes }: Pick<HostConfiguration, 'name' | 'quotaBytes'>,
+  name: string,
+  sizeBytes: number,
+): Promise<void> {
+  if (quotaBytes === undefined) return;
+  const rows = await catalog.list(['present', 'removing', 'quarantined'], host);
+  const usedBytes = rows.reduce((sum, row) => sum + row.size_bytes, 0);
+  if (usedBytes + sizeBytes <= quotaBytes) return;
+  const cause = `it has ${formatSize(sizeBytes)}, ${host} has ${formatSize(usedBytes)} here of ${formatSize(quotaBytes)}`;
+  throw cannot('quota', 'pull', name, cause, {
+    hint: 'nothing more is pulled from that host; if it is right, raise its quota in archiver.yaml',
+  });
+}
