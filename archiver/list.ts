@@ -1,6 +1,7 @@
 // What the archive store has, as the catalog knows it.
 import { join } from 'node:path';
 import { type ArchiveName, groupName, parseName } from '../archive/name.ts';
+import { formatTable } from '../lib/table.ts';
 import { formatDuration, formatSize } from '../lib/text.ts';
 import { type Catalog, openCatalog } from './catalog/catalog.ts';
 import { archivePath, checkMark, fileSize } from './layout.ts';
@@ -67,19 +68,4 @@ export function formatList(archives: ListedArchive[], now: Date): string {
     formatDuration(Math.max(now.getTime() - new Date(archive.time).getTime(), 0)),
   ]);
   return formatTable(['host', 'application', 'archive', 'time (UTC)', 'size', 'verified', 'age'], rows);
-}
-
-function formatTable(head: string[], rows: string[][]): string {
-  const widths = head.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => (row[column] as string).length)),
-  );
-  return [head, ...rows]
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] as number))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n')
-    .concat('\n');
 }
