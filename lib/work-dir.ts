@@ -27,8 +27,11 @@ export async function openWorkDir(
   return { path, access };
 }
 
-/** Makes (0700, or 2770 for a group) or checks the work directory or one in it; what an existing one allows its owner stays. */
-export function ensureDirectory(path: string, gid: number | undefined): void {
+/**
+ * Makes (0700, or 2770 for a group) or checks the work directory or one in it; what an existing one allows its owner stays.
+ * @param groupMode what the group may do in it
+ */
+export function ensureDirectory(path: string, gid: number | undefined, groupMode = 0o2770): void {
   const refuse = (cause: unknown, hint: string): Error =>
     cannot('work-dir', 'use the work directory', path, cause, { hint });
   let stat = lstatSync(path, { throwIfNoEntry: false });
@@ -53,7 +56,7 @@ export function ensureDirectory(path: string, gid: number | undefined): void {
   try {
     if (own && gid !== undefined) {
       if (stat.gid !== gid) chownSync(path, -1, gid);
-      if ((stat.mode & 0o7777) !== 0o2770) chmodSync(path, 0o2770);
+      if ((stat.mode & 0o7777) !== groupMode) chmodSync(path, groupMode);
     }
     accessSync(path, constants.W_OK | constants.X_OK);
   } catch (error) {

@@ -3,6 +3,7 @@
 import { lstatSync, readFileSync } from 'node:fs';
 import { basename, isAbsolute } from 'node:path';
 import { hashFile } from 'hasha';
+import type { Manifest } from '../archive/manifest.ts';
 import { parseSidecar } from '../archive/name.ts';
 import { openArchive } from '../archive/read.ts';
 import { cannot, causeText, EXIT, GarnerError } from '../lib/errors.ts';
@@ -17,8 +18,8 @@ export interface Archive {
   path: string;
   sizeBytes: number;
   sha256: string;
-  /** What a restore needs besides, left out of it on purpose. */
-  withheld: readonly { what: string; remedy: string }[];
+  /** undefined: it can't be read; an archive is judged by its digest. */
+  manifest: Manifest | undefined;
 }
 
 export interface Verdict {
@@ -143,16 +144,15 @@ async function checkArchive(path: string): Promise<Archive> {
   if ((await hashFile(path, { algorithm: 'sha256' })) !== sha256) {
     throw cannot('checksum-mismatch', 'verify archive', path, 'its bytes are not those of its checksum file');
   }
-  return { path, sizeBytes: stat.size, sha256, withheld: withheldOf(path) };
+  return { path, sizeBytes: stat.size, sha256, manifest: manifestOf(path) };
 }
 
-/** An archive is judged by its digest; one whose manifest can't be read has nothing more to tell. */
-function withheldOf(path: string): Archive['withheld'] {
+function manifestOf(path: string): Manifest | undefined {
   try {
     using archive = openArchive(path);
-    return archive.manifest.withheld ?? [];
+    return archive.manifest;
   } catch {
-    return [];
+    return undefined;
   }
 }
 

@@ -2,7 +2,8 @@
 // control characters escaped when it is made: it may be written to disk, shown and sent as it is.
 import { randomUUID } from 'node:crypto';
 import { redact } from '../lib/redact.ts';
-import { escapeControls, formatDuration, formatSize } from '../lib/text.ts';
+import { escapeControls, formatDuration, formatSize, plural } from '../lib/text.ts';
+import type { Decision, Level } from './decide.ts';
 import type { Result, Verdict } from './judge.ts';
 import type { LogText } from './log-excerpt.ts';
 import type { ChildRun } from './run-child.ts';
@@ -14,6 +15,8 @@ export interface Message {
   /** When it was made, ISO 8601. */
   time: string;
   result: Result;
+  /** Whom it concerns; `recovered` is an OK after trouble. */
+  level: Level;
   /** What it is about: `mediawiki`. */
   name: string;
   host: string;
@@ -34,9 +37,13 @@ const LONGEST_NAME = 64;
 const LONGEST_SUBJECT = 200;
 const LONGEST_COMMAND = 1000;
 
-/** Makes foreign text safe for one line of a message. */
-const safe = (text: string, longest = Number.POSITIVE_INFINITY): string =>
-  clip(escapeControls(redact(text)), longest);
+/**
+ * Makes foreign text safe for one line of a message: redacted, control characters escaped.
+ * @param longest in characters; what is longer is cut, with a mark
+ */
+export function safeText(text: string, longest = Number.POSITIVE_INFINITY): string {
+  return clip(escapeControls(redact(text)), longest);
+}
 
 /** @returns a text of at most so many characters, no character cut in two */
 function clip(text: string, longest: number): string {
@@ -44,21 +51,30 @@ function clip(text: string, longest: number): string {
   return `${text.slice(0, longest - 1).replace(/[\ud800-\udbff]$/, '')}…`;
 }
 
+const LEVEL_OF: Record<Result, Level> = {
+  OK: 'ok',
+  WARNINGS: 'warnings',
+  LOCKED: 'warnings',
+  FAILED: 'failed',
+  MISSED: 'missed',
+};
+
 /** Makes a message of what is given; all of it may be foreign text. */
-export function makeMessage(content: Omit<Message, 'id' | 'time'>): Message {
-  const { result, name, host, summary, facts, log } = content;
+export function makeMessage(content: Omit<Message, 'id' | 'time' | 'level'> & { level?: Level }): Message {
+  const { result, level = LEVEL_OF[result], name, host, summary, facts, log } = content;
   return {
     id: randomUUID(),
     time: new Date().toISOString(),
     result,
-    name: safe(name, LONGEST_NAME),
+    level,
+    name: safeText(name, LONGEST_NAME),
     host,
-    summary: safe(summary, LONGEST_SUBJECT),
+    summary: safeText(summary, LONGEST_SUBJECT),
     facts: facts.map(({ label, value }) => ({
       label,
       value: value
         .split('\n')
-        .map((line) => safe(line))
+        .map((line) => safeText(line))
         .join('\n'),
     })),
     ...(log && { log }),
@@ -69,13 +85,14 @@ export function makeMessage(content: Omit<Message, 'id' | 'time'>): Message {
 export function messageOfRun(
   run: ChildRun,
   verdict: Verdict,
-  about: { name: string; host: string; command: readonly string[]; log: LogText },
+  about: { name: string; host: string; command: readonly string[]; decision: Decision; log: LogText },
 ): Message {
-  const { archives, causes } = verdict;
+  const { archives, causes, result } = verdict;
+  const { level, trouble } = about.decision;
   const facts = [
     { label: 'Command', value: clip(showCommand(about.command), LONGEST_COMMAND) },
     { label: 'Host', value: about.host },
-    { label: 'Started', value: `${run.startedAt.toISOString().replace('T', ' ').slice(0, 19)} UTC` },
+    { label: 'Started', value: showTime(run.startedAt) },
     { label: 'Duration', value: formatDuration(run.durationMs) },
     {
       label: 'Exit code',
@@ -89,10 +106,22 @@ export function messageOfRun(
       { label: 'Size', value: `${formatSize(archive.sizeBytes)} (${archive.sizeBytes} bytes)` },
       { label: 'SHA-256', value: archive.sha256 },
     );
-    const withheld = archive.withheld.map(({ what, remedy }) => `${what}: ${remedy}`);
+    const withheld = (archive.manifest?.withheld ?? []).map(({ what, remedy }) => `${what}: ${remedy}`);
     if (withheld.length > 0) facts.push({ label: 'Left out', value: withheld.join('\n') });
   }
-  return makeMessage({ ...verdict, name: about.name, host: about.host, facts, log: about.log });
+  if (trouble !== undefined && trouble.runs > 1) {
+    const what = level === 'recovered' ? 'Was not well' : 'Not well';
+    facts.push({
+      label: what,
+      value: `since ${showTime(new Date(trouble.since))}, ${plural(trouble.runs, 'run')}`,
+    });
+  }
+  const summary = level === 'recovered' ? `${verdict.summary}, well again` : verdict.summary;
+  return makeMessage({ result, level, name: about.name, host: about.host, summary, facts, log: about.log });
+}
+
+function showTime(time: Date): string {
+  return `${time.toISOString().replace('T', ' ').slice(0, 19)} UTC`;
 }
 
 /** @returns `[garner] OK mediawiki on web1: 12.3 MB` */

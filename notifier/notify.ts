@@ -1,22 +1,13 @@
 // notify: runs a command as it is and tells how it ended. It never changes what the command does: the output goes on
 // unchanged, and the exit code is the command's whether or not anybody could be told.
 import { type CommandContext, type CommandMain, declareProgram, runProgram } from '../lib/command-line.ts';
-import { asGarnerError, cannot, causeText, EXIT, formatError, GarnerError } from '../lib/errors.ts';
-import { runSignal } from '../lib/interrupt.ts';
-import { setLogFormat, writeStderr } from '../lib/log.ts';
-import { redact } from '../lib/redact.ts';
-import { loadSettings, type SettingTable } from '../lib/settings.ts';
-import { judge } from './judge.ts';
-import { LogExcerpt, Tail } from './log-excerpt.ts';
-import { makeMessage, messageOfRun } from './message.ts';
-import { runChild } from './run-child.ts';
+import { asGarnerError, cannot, causeText, EXIT, GarnerError } from '../lib/errors.ts';
+import { setLogFormat, warn } from '../lib/log.ts';
+import type { SettingSources } from '../lib/settings.ts';
+import { runAndTell } from './run.ts';
+import { sendSample } from './sample.ts';
 import { loadNotifySettings, type NotifySettings } from './settings.ts';
-import { deliver, tell } from './tell.ts';
-import { readCommand, registerCommandSecrets, showCommand, type WrappedCommand } from './wrapped-command.ts';
-
-/** An agent's JSON lists members and tables; what is longer is not read. */
-const KEPT_STDOUT_BYTES = 1 << 20;
-const KEPT_STDERR_BYTES = 64 << 10;
+import { readCommand, type WrappedCommand } from './wrapped-command.ts';
 
 const EXAMPLE = `notify -- agent-mediawiki
 notify --name "nightly dump" -- /usr/local/bin/dump.sh --all
@@ -47,6 +38,7 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
   const end = args.indexOf('--');
   const own = end === -1 ? args : args.slice(0, end);
   const command = end === -1 ? undefined : args.slice(end + 1);
+  const { known } = context;
   let exitCode = 0;
   const program = declareProgram('notify', 'Runs a command and tells how it ended.', EXAMPLE)
     .usage('[options] -- COMMAND [ARG…]\n       notify test [options]')
@@ -56,16 +48,18 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
     .option('--warning-codes', 'exit codes 3 and 4 of the command mean warnings and locked')
     .option('--quiet-ok', 'no message where all is well')
     .action(async (action: string | undefined, options: Options) => {
-      const settings = loadNotifySettings({
-        known: context.known,
+      const sources: SettingSources = {
+        known,
         configFile: options.config,
         options: { NOTIFY_NAME: options.name, NOTIFY_QUIET_OK: options.quietOk ? 'true' : undefined },
-      });
-      setLogFormat(settings.logFormat);
+      };
       if (action === 'test' && command === undefined) {
-        exitCode = await sendSample(settings);
+        exitCode = await sendSample(load(sources));
       } else if (action === undefined && command !== undefined && command.length > 0) {
-        exitCode = await runAndTell(command, settings, options, context.known);
+        const wrapped = readCommand(command);
+        const settings = loadFor(wrapped, sources);
+        const warningCodes = options.warningCodes === true;
+        exitCode = await runAndTell(command, wrapped, settings, { warningCodes, known });
       } else {
         throw cannot('usage', 'run', 'notify', 'no command is given', {
           hint: 'notify [options] -- COMMAND [ARG…], or notify test',
@@ -76,95 +70,25 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
   return exitCode;
 }
 
-async function runAndTell(
-  command: string[],
-  settings: NotifySettings,
-  options: Options,
-  known: SettingTable,
-): Promise<number> {
-  const wrapped = readCommand(command);
-  const excerpt = new LogExcerpt();
-  const stdout = new Tail(KEPT_STDOUT_BYTES);
-  const stderr = new Tail(KEPT_STDERR_BYTES);
-  const run = await runChild(command, {
-    timeoutMs: settings.timeoutMs,
-    output: {
-      stdout(chunk) {
-        excerpt.write(chunk);
-        if (wrapped.makesArchive) stdout.write(chunk);
-      },
-      stderr(chunk) {
-        excerpt.write(chunk);
-        stderr.write(chunk);
-      },
-    },
-  });
-  if (run.notStarted !== undefined) {
-    writeStderr(`notify: cannot run "${showCommand(command.slice(0, 1))}": ${run.notStarted}\n`);
-  }
-  // from here on a signal only ends the telling: what is not told is queued
-  using interrupt = runSignal('telling');
+function load(sources: SettingSources): NotifySettings {
+  const settings = loadNotifySettings(sources);
+  setLogFormat(settings.logFormat);
+  return settings;
+}
+
+/** An application's own file may say how messages about it are sent; --config stands in its place. */
+function loadFor(
+  { settingsOf, configFile, workDir }: WrappedCommand,
+  sources: SettingSources,
+): NotifySettings {
+  const all = { ...sources, options: { ...sources.options, GARNER_WORK_DIR: workDir } };
+  if (sources.configFile !== undefined || settingsOf === undefined) return load(all);
   try {
-    registerCommandSecrets(command);
-    registerSecretSettings(wrapped, known);
-    const said = { stdout: stdout.bytes().toString(), stderr: stderr.bytes().toString() };
-    const verdict = await judge(run, said, wrapped, {
-      warningCodes: options.warningCodes === true,
-      timeoutMs: settings.timeoutMs,
-    });
-    if (verdict.result !== 'OK' || !settings.quietOk) {
-      const name = settings.name ?? wrapped.name;
-      const message = messageOfRun(run, verdict, { name, host: settings.host, command, log: excerpt.text() });
-      await tell(message, settings, interrupt.signal);
-    }
+    return load({ ...all, configFile, fileOf: settingsOf });
   } catch (error) {
-    // the command has run: its exit code counts, not notify's trouble
-    writeStderr(`${formatError('notify', asGarnerError(error))}\n`);
+    // what is wrong with that file is the agent's to say, and garner.env knows whom to tell
+    const settings = load(all);
+    warn(`told by garner.env alone: ${causeText(error)}`);
+    return settings;
   }
-  // a command that traps the SIGTERM of the time limit and says 0 has not done its work
-  return run.timedOut && run.exitCode === 0 ? 143 : run.exitCode;
-}
-
-/** Secrets of the command's own configuration: it may print them. One that can't be read is the command's to report. */
-function registerSecretSettings({ settingsOf, configFile }: WrappedCommand, known: SettingTable): void {
-  for (const [name, setting] of Object.entries(known)) {
-    if (setting.secret !== true) continue;
-    try {
-      loadSettings({ [name]: setting }, { known, configFile, ...(settingsOf && { fileOf: settingsOf }) });
-    } catch {
-      // not notify's business
-    }
-  }
-}
-
-/** @returns 0 where every channel took the sample, else 1 */
-async function sendSample(settings: NotifySettings): Promise<number> {
-  const { channels, host } = settings;
-  if (channels.size === 0) {
-    throw cannot('configuration', 'send', 'a sample', 'no transport is configured', {
-      hint: 'set NOTIFY_EMAIL_TO in garner.env',
-    });
-  }
-  const message = makeMessage({
-    result: 'OK',
-    name: settings.name ?? 'test',
-    host,
-    summary: 'this is only a test',
-    facts: [
-      { label: 'Host', value: host },
-      { label: 'Meaning', value: 'Messages of garner arrive. Nothing was backed up.' },
-    ],
-  });
-  using interrupt = runSignal('the test');
-  let exitCode = EXIT.ok.code as number;
-  for (const [name, channel] of channels) {
-    try {
-      await deliver(message, channel, interrupt.signal);
-      process.stdout.write(`${name}: sent to ${channel.to}\n`);
-    } catch (error) {
-      exitCode = EXIT.failed.code;
-      process.stdout.write(`${name}: NOT sent to ${channel.to}: ${redact(causeText(error))}\n`);
-    }
-  }
-  return exitCode;
 }

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { makeDirectory, PART_PREFIX, sweepParts, writeFileDurably } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
 import { log } from '../lib/log.ts';
+import { LEVELS } from './decide.ts';
 import type { Message } from './message.ts';
 
 /** More than this nobody reads any more; the oldest go first. */
@@ -24,6 +25,8 @@ const queuedSchema = z.object({
     id: z.uuid(),
     time: z.iso.datetime(),
     result: z.enum(['OK', 'WARNINGS', 'FAILED', 'LOCKED', 'MISSED']),
+    // one of an earlier release has none
+    level: z.enum(LEVELS).default('failed'),
     name: z.string(),
     host: z.string().regex(/^[a-z0-9][a-z0-9.-]*$/),
     summary: z.string(),

@@ -3,6 +3,7 @@ import { loadModule, moduleNames } from '../lib/modules.ts';
 import {
   boolean,
   CORE_SETTINGS,
+  durationMs,
   list,
   loadSettings,
   type SettingSources,
@@ -32,6 +33,11 @@ const transportNames = (value: string): string[] => {
 const GENERAL_SETTINGS = {
   NOTIFY_NAME: { parse: text, describe: "what messages call the run; unset: the command's name" },
   NOTIFY_TRANSPORTS: { parse: transportNames, default: 'email', describe: 'how messages are sent' },
+  NOTIFY_REMIND: {
+    parse: durationMs,
+    default: '1d',
+    describe: 'how long the same trouble of the same run is not told again; 0s: it is told each time',
+  },
   NOTIFY_QUIET_OK: { parse: boolean, default: 'false', describe: 'true: no message where all is well' },
 } as const satisfies SettingTable;
 
@@ -48,8 +54,14 @@ export interface NotifySettings {
   /** NOTIFY_NAME. */
   name: string | undefined;
   quietOk: boolean;
+  /** How long the same trouble is not told again, in milliseconds. */
+  remindMs: number;
   /** The longest that a command may run, in milliseconds. */
   timeoutMs: number;
+  /** Where the histories of runs are, beside the archives. */
+  workDir: string;
+  /** GARNER_GROUP. */
+  group: string | undefined;
   /** Where messages wait that could not be sent. */
   queueDir: string;
   /** Where locks lie. */
@@ -74,7 +86,10 @@ export function loadNotifySettings(sources: SettingSources): NotifySettings {
     host: values.GARNER_HOST,
     name: values.NOTIFY_NAME,
     quietOk: values.NOTIFY_QUIET_OK,
+    remindMs: values.NOTIFY_REMIND,
     timeoutMs: values.GARNER_TIMEOUT,
+    workDir: values.GARNER_WORK_DIR,
+    group: values.GARNER_GROUP,
     queueDir: `${values.GARNER_STATE_DIR}/queue`,
     runDir: values.GARNER_RUN_DIR,
     logFormat: values.GARNER_LOG,

@@ -1,6 +1,6 @@
 // What notify knows of the command it wraps from its words alone: whether it is garner's, and what it is for.
 import { basename } from 'node:path';
-import { instanceName } from '../archive/name.ts';
+import { groupName, instanceName } from '../archive/name.ts';
 import { registerSecret, registerUrlSecret } from '../lib/redact.ts';
 
 export interface WrappedCommand {
@@ -16,6 +16,10 @@ export interface WrappedCommand {
   settingsOf: string | undefined;
   /** Its --config. */
   configFile: string | undefined;
+  /** Its --work-dir. */
+  workDir: string | undefined;
+  /** Which history its runs belong to: an agent's archives and their runs have one name. */
+  series: string;
 }
 
 const AGENT = /^agent-([a-z][a-z0-9]*)$/;
@@ -45,17 +49,31 @@ export function readCommand(command: readonly string[]): WrappedCommand {
   const operation = operations.length === 1 ? operations[0] : undefined;
   const named = asked === undefined ? operation : `${asked}/${operation}`;
   const instance = operation === undefined ? asked : instanceName(named as string);
-  const groupOf = (one: string | undefined): string =>
-    one === undefined ? `${application}` : `${application}.${one}`;
+  const groupOf = (one: string | undefined): string => groupName(`${application}`, one);
+  const name = application === undefined ? tool : groupOf(instance);
+  const isGarner = application !== undefined || TOOLS.includes(tool);
+  const makesArchive =
+    application !== undefined && action === 'backup' && !options.has('--help') && !options.has('--version');
   return {
-    name: application === undefined ? tool : groupOf(instance),
-    isGarner: application !== undefined || TOOLS.includes(tool),
-    makesArchive:
-      application !== undefined && action === 'backup' && !options.has('--help') && !options.has('--version'),
+    name,
+    isGarner,
+    makesArchive,
     makesSeveral: runsOperations,
     settingsOf: application === undefined ? undefined : `agent-${groupOf(asked)}`,
     configFile: runsOperations ? undefined : options.get('--config') || undefined,
+    workDir: application === undefined ? undefined : options.get('--work-dir') || undefined,
+    series:
+      makesArchive && SERIES.test(name)
+        ? name
+        : jobSeries(isGarner && operands[0] !== undefined ? `${name}_${operands[0]}` : name),
   };
+}
+
+const SERIES = /^[a-z][a-z0-9]*(\.[a-z0-9_]+)?$/;
+
+/** @returns the history of what is no backup by an agent, by what messages call it */
+export function jobSeries(name: string): string {
+  return groupName('job', instanceName(name));
 }
 
 function parse(args: readonly string[]): { operands: string[]; options: Map<string, string> } {

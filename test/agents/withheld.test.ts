@@ -99,7 +99,9 @@ it('stands in the notification, which stays an OK', async () => {
   const verdict = await judge(ended, said, readCommand(words), { warningCodes: false, timeoutMs: 0 });
   expect(verdict.result).toBe('OK');
   const log = { head: '', tail: '', leftOutBytes: 0 };
-  const text = textOf(messageOfRun(ended, verdict, { name: 'vault', host: 'web1', command: words, log }));
+  const decision = { level: 'ok', tell: true } as const;
+  const about = { name: 'vault', host: 'web1', command: words, decision, log };
+  const text = textOf(messageOfRun(ended, verdict, about));
   expect(text).toMatch(/^Left out: +secrets\/master\.key: keep it elsewhere:\\x1b\[2J scp it back$/m);
 });
 

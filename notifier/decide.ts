@@ -1,0 +1,52 @@
+// Whether somebody is told of a run: a change of state always, the same trouble only as a reminder now and then.
+import type { HistoryRun } from '../archive/history.ts';
+
+/** What a message is about, for routing: `recovered` is the first good run after trouble that was told. */
+export const LEVELS = ['ok', 'warnings', 'failed', 'missed', 'recovered'] as const;
+export type Level = (typeof LEVELS)[number];
+
+export interface Decision {
+  level: Level;
+  /** false: the same was told not long ago. */
+  tell: boolean;
+  /** The trouble that goes on, or that is over: its first run, and how many runs there were. */
+  trouble?: { since: string; runs: number };
+}
+
+/** A nightly run is some minutes early or late: its reminder is due all the same. */
+const EARLY = 0.1;
+
+/**
+ * @param run the run that has just ended
+ * @param earlier what its history has, oldest first
+ * @param remindMs how long the same trouble is not told again, in milliseconds; 0: each time
+ */
+export function decide(run: HistoryRun, earlier: readonly HistoryRun[], remindMs: number): Decision {
+  // a run that another one's lock kept from starting says nothing of the state
+  const isLocked = run.result === 'locked';
+  const runs = earlier.filter(({ result }) => (result === 'locked') === isLocked);
+  const trouble = runs.slice(runs.findLastIndex(({ result }) => result === 'ok') + 1);
+  if (run.result === 'ok') {
+    if (!trouble.some(({ told }) => told)) return { level: 'ok', tell: true };
+    return { level: 'recovered', tell: true, trouble: extent(trouble) };
+  }
+  const going = isLocked
+    ? { level: 'warnings' as const }
+    : { level: run.result as Level, trouble: extent([...trouble, run]) };
+  const same = trouble.slice(trouble.findLastIndex((other) => !isSame(other, run)) + 1);
+  const last = same.findLast(({ told }) => told);
+  const ageMs = last === undefined ? Infinity : Date.parse(run.finishedAt) - Date.parse(last.finishedAt);
+  // a clock that went back must not keep it quiet
+  return { ...going, tell: ageMs < 0 || ageMs >= remindMs * (1 - EARLY) };
+}
+
+function extent(runs: readonly HistoryRun[]): { since: string; runs: number } {
+  return { since: (runs[0] as HistoryRun).startedAt, runs: runs.length };
+}
+
+/** Times, process ids and sizes in a cause make no other cause of it. */
+function isSame(a: HistoryRun, b: HistoryRun): boolean {
+  const causeOf = ({ result, exitCode, summary }: HistoryRun): string =>
+    `${result} ${exitCode} ${summary.replace(/[0-9a-f]*\d[0-9a-f]*/gi, '#')}`;
+  return causeOf(a) === causeOf(b);
+}

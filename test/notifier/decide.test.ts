@@ -1,0 +1,81 @@
+import { expect, it } from 'vitest';
+import type { HistoryRun } from '../../archive/history.ts';
+import { decide } from '../../notifier/decide.ts';
+
+const DAY = 86_400_000;
+const HOUR = 3_600_000;
+
+/** Runs one after the other and says of each what is told. @param runs `result summary`, or hours to wait */
+function story(runs: (string | number)[], remindMs = DAY): string[] {
+  const earlier: HistoryRun[] = [];
+  let at = Date.UTC(2026, 0, 1);
+  return runs.flatMap((one) => {
+    if (typeof one === 'number') {
+      at += one * HOUR;
+      return [];
+    }
+    const [result, ...words] = one.split(' ') as [HistoryRun['result'], ...string[]];
+    const time = new Date(at).toISOString();
+    const exitCode = result === 'ok' ? 0 : 1;
+    const run = {
+      name: 'x',
+      startedAt: time,
+      finishedAt: time,
+      result,
+      exitCode,
+      summary: words.join(' '),
+      archives: [],
+    };
+    const { level, tell, trouble } = decide(run, earlier, remindMs);
+    earlier.push({ ...run, told: tell });
+    return [tell ? `${level}${trouble === undefined ? '' : ` ${trouble.runs}`}` : '-'];
+  });
+}
+
+it('tells each good run, for the transports to choose', () => {
+  expect(story(['ok', 24, 'ok', 24, 'ok'])).toEqual(['ok', 'ok', 'ok']);
+});
+
+it('tells trouble once, then as a reminder, and when it is over', () => {
+  const hourly = Array.from({ length: 30 }, () => ['failed no space', 1]).flat();
+  const told = story([...hourly, 'ok 3 MB', 1, 'ok 3 MB']);
+  expect(told.flatMap((level, index) => (level === '-' ? [] : [`${index}: ${level}`]))).toEqual([
+    '0: failed 1',
+    '22: failed 23',
+    '30: recovered 30',
+    '31: ok',
+  ]);
+});
+
+it('reminds each night of what fails each night, some minutes early or late', () => {
+  expect(story(['failed x', 23.9, 'failed x', 24.1, 'failed x'])).toEqual([
+    'failed 1',
+    'failed 2',
+    'failed 3',
+  ]);
+});
+
+it('tells another cause and another result at once', () => {
+  expect(story(['failed no space', 1, 'failed no network', 1, 'warnings no network', 1, 'missed x'])).toEqual(
+    ['failed 1', 'failed 2', 'warnings 3', 'missed 4'],
+  );
+});
+
+it('takes causes that differ in numbers only for the same', () => {
+  expect(story(['failed pid 4711 after 3 s', 1, 'failed pid 12 after 17 s'])).toEqual(['failed 1', '-']);
+});
+
+it('is not confused by a run that another one kept from starting', () => {
+  expect(story(['failed x', 1, 'locked y', 1, 'failed x', 1, 'locked y', 1, 'ok'])).toEqual([
+    'failed 1',
+    'warnings',
+    '-',
+    '-',
+    'recovered 2',
+  ]);
+});
+
+it('tells each time where that is asked for, and when the clock went back', () => {
+  expect(story(['failed x', 'failed x'], 0)).toEqual(['failed 1', 'failed 2']);
+  expect(story(['failed x', -5000, 'failed x'])).toEqual(['failed 1', 'failed 2']);
+});

@@ -1,0 +1,49 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { makeHost } from '../helpers/notify.ts';
+
+it('keeps each run in the history, tells trouble once, and when it is over', async () => {
+  using host = makeHost();
+  host.script('sendmail', `#!/bin/sh\ngrep '^Subject' | cut -d' ' -f2- >> ${host.root}/subjects\n`);
+  const work = join(host.root, 'elsewhere');
+  const agent = host.script(
+    'agent-fake',
+    `#!/bin/sh\necho 'disk is full' >&2; exit $(cat ${host.root}/code)\n`,
+  );
+  for (const code of ['1', '1', '9']) {
+    writeFileSync(join(host.root, 'code'), code);
+    await host.notify(['--', agent, '--work-dir', work]);
+  }
+  await host.notify(['--name', 'nightly dump', '--', 'true']);
+  expect(readFileSync(join(host.root, 'subjects'), 'utf8').trim().split('\n')).toEqual([
+    '[garner] FAILED fake on web1.example.test: disk is full',
+    '[garner] FAILED fake on web1.example.test: disk is full',
+    expect.stringMatching(/^\[garner\] OK nightly dump on web1\.example\.test: done in /),
+  ]);
+  const lines = readFileSync(join(work, 'history/fake-web1.example.test.jsonl'), 'utf8').trim().split('\n');
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { name: 'fake', result: 'failed', exitCode: 1, summary: 'disk is full', told: true },
+    { exitCode: 1, told: false },
+    { exitCode: 9, told: true },
+  ]);
+  expect(readdirSync(join(host.root, 'work/history'))).toEqual([
+    expect.stringMatching(/^job\.nightly_dump_[0-9a-f]{8}-web1\.example\.test\.jsonl$/),
+  ]);
+});
+
+it('reads how to tell from the application’s own file, and tells by garner.env where that is broken', async () => {
+  using host = makeHost({ NOTIFY_EMAIL_TO: '' });
+  const agent = host.script('agent-mediawiki', '#!/bin/sh\nexit 1\n');
+  writeFileSync(join(host.root, 'etc/garner.env'), 'NOTIFY_EMAIL_TO=all@example.test\n');
+  const own = join(host.root, 'etc/agent-mediawiki.env');
+  writeFileSync(own, 'NOTIFY_EMAIL_TO=wiki@example.test\n');
+  await host.notify(['--', agent]);
+  expect(host.mail().headers.to).toBe('wiki@example.test');
+  writeFileSync(own, 'NOTIFY_EMIAL_TO=wiki@example.test\n');
+  const { stderr, exitCode } = await host.notify(['--', 'sh', '-c', `exec ${agent}`]);
+  expect([exitCode, stderr]).toEqual([1, '']);
+  const broken = await host.notify(['--name', 'wiki', '--', agent]);
+  expect(broken.stderr).toContain('told by garner.env alone');
+  expect(host.mail().headers.to).toBe('all@example.test');
+});
