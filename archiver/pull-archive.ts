@@ -4,11 +4,11 @@ import { basename, join } from 'node:path';
 import { ARCHIVE_SUFFIX, type ArchiveName } from '../archive/name.ts';
 import { type Digests, readSidecars, removeTransferred, transfer } from '../archive/transfer.ts';
 import { type Verified, verifyArchive } from '../archive/verify.ts';
-import { cannot, GarnerError } from '../lib/errors.ts';
+import { asGarnerError, cannot, GarnerError } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';
 import { formatDuration, formatSize } from '../lib/text.ts';
 import type { Store, StoreEntry } from '../stores/store.ts';
-import { type ArchiveRow, unverifiedRow } from './catalog/schema.ts';
+import { type ArchiveRow, type TransferRow, unverifiedRow } from './catalog/schema.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { archivePath, checkSpace, fileSize, syncArchive } from './layout.ts';
 import { isBad, quarantine } from './quarantine.ts';
@@ -90,15 +90,27 @@ export async function pullArchive(
   await checkQuota(run, host, name, entry.sizeBytes);
   checkSpace(configuration.root, name, entry.sizeBytes);
   const started = performance.now();
-  await transfer({
-    from: store,
-    fromPath: entry.name,
-    to: run.archives,
-    toPath: archivePath(parsed, name),
-    signal: run.signal,
-    onBytes: hooks.onBytes,
-  });
-  const row = await verifyAndRecord(run, parsed, name, path, digests, 'pulled');
+  const startedAt = new Date().toISOString();
+  const transferred = (problem: string | null): TransferRow => {
+    const endedAt = new Date().toISOString();
+    const of = { name, host: host.name, size_bytes: entry.sizeBytes };
+    return { ...of, started_at: startedAt, ended_at: endedAt, problem };
+  };
+  let row: ArchiveRow;
+  try {
+    await transfer({
+      from: store,
+      fromPath: entry.name,
+      to: run.archives,
+      toPath: archivePath(parsed, name),
+      signal: run.signal,
+      onBytes: hooks.onBytes,
+    });
+    row = await verifyAndRecord(run, parsed, name, path, digests, { event: 'pulled', transferred });
+  } catch (error) {
+    await catalog.noteTransfer(transferred(asGarnerError(error).code)).catch(() => {}); // that error says more
+    throw error;
+  }
   const ms = performance.now() - started;
   const rate = `${formatSize(Math.round((row.size_bytes / Math.max(ms, 1)) * 1000))}/s`;
   info(
@@ -126,7 +138,7 @@ async function settleExisting(
     const event = known?.state === 'present' ? undefined : 'adopted';
     // a run that was cut off may have named it and not synced the name
     syncArchive(path);
-    await verifyAndRecord(run, parsed, name, path, digests, event, known);
+    await verifyAndRecord(run, parsed, name, path, digests, { event, known });
   } catch (error) {
     if (!(error instanceof GarnerError) || error.code !== 'checksum-mismatch') throw error;
     hooks.onWarning(`${name}: the copy here is damaged and in quarantine now; it is fetched again`);
@@ -136,6 +148,14 @@ async function settleExisting(
   return {
     skipped: { name, reason: removed ? 'was here already; removed at its host now' : 'is here already' },
   };
+}
+
+interface Finding {
+  /** What is noted with it; undefined: it was known. */
+  event: 'pulled' | 'adopted' | undefined;
+  known?: ArchiveRow | undefined;
+  /** Tells of the transfer that has brought it. */
+  transferred?: (problem: string | null) => TransferRow;
 }
 
 /**
@@ -148,8 +168,7 @@ async function verifyAndRecord(
   name: string,
   path: string,
   digests: Digests,
-  event: 'pulled' | 'adopted' | undefined,
-  known?: ArchiveRow,
+  { event, known, transferred }: Finding,
 ): Promise<ArchiveRow> {
   const { catalog, signal } = run;
   const sha256 = digests.sha256 as string;
@@ -172,7 +191,7 @@ async function verifyAndRecord(
     await catalog.change([name], { verified: row.verified, verified_at: row.verified_at, problem: null });
   } else {
     const detail = { sizeBytes: row.size_bytes, sha256, verified: row.verified, timeSource: row.time_source };
-    await catalog.record(row, { kind: event, subject: name, detail });
+    await catalog.record(row, { kind: event, subject: name, detail }, transferred?.(null));
   }
   return row;
 }

@@ -1,6 +1,5 @@
 // One host of a pull: what it offers is looked through, and fetched one by one, oldest first. What the host says, names
 // first of all, is hostile until checked. An archive that fails leaves the others be; a host that can't be reached ends.
-import { join } from 'node:path';
 import { ARCHIVE_SUFFIX, CHECKSUMS, groupName, ORPHAN_MS, parseName } from '../archive/name.ts';
 import { readSidecars } from '../archive/transfer.ts';
 import { GarnerError } from '../lib/errors.ts';
@@ -125,7 +124,7 @@ export async function pullHost(
     }
     if (dryRun) return report;
     if (host.remove) await sweepSource(run, store, entries, host);
-    await copyHistory(store, join(configuration.root, host.name), host.name).catch((error) => {
+    await copyHistory(run, store, host.name).catch((error) => {
       signal.throwIfAborted();
       addWarning(report, `its history was not copied: ${describe(error)}`);
     });

@@ -6,12 +6,13 @@ import { ARCHIVE_SUFFIX } from '../archive/name.ts';
 import { readSidecar } from '../archive/read.ts';
 import { verifyArchive } from '../archive/verify.ts';
 import { syncDirectory } from '../lib/durable.ts';
-import { asGarnerError, cannot } from '../lib/errors.ts';
+import { asGarnerError, cannot, GarnerError } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
 import { info, warn } from '../lib/log.ts';
 import { openFileStore } from '../stores/file.ts';
 import { type Catalog, createCatalog, openCatalog } from './catalog/catalog.ts';
 import { unverifiedRow } from './catalog/schema.ts';
+import { importHistories } from './history.ts';
 import { checkMark, type StoredArchive, storedArchives, syncArchive } from './layout.ts';
 import { plausibleTime } from './pull-archive.ts';
 import { isBad, quarantine } from './quarantine.ts';
@@ -25,7 +26,7 @@ export interface RescanReport {
   failed: (Failure & { name: string })[];
 }
 
-/** @throws locked, archive-store, catalog */
+/** @throws locked, archive-store, catalog, catalog-version */
 export async function rescan(setup: Setup): Promise<RescanReport> {
   const { configuration, settings } = setup;
   using running = runSignal('rescan', settings.GARNER_TIMEOUT);
@@ -41,7 +42,10 @@ export async function rescan(setup: Setup): Promise<RescanReport> {
     ...readdirSync(configuration.root).filter((name) => /^[a-z0-9][a-z0-9.-]*$/.test(name)),
     ...(await catalog.list(['present', 'removing'])).map(({ host }) => host),
   ]);
-  for (const host of hosts) await rescanHost(run, host, report);
+  for (const host of hosts) {
+    await rescanHost(run, host, report);
+    await importHistories(catalog, configuration.root, host);
+  }
   const detail = {
     added: report.added.length,
     vanished: report.vanished.length,
@@ -57,6 +61,7 @@ function openOrReplace(file: string): Catalog {
     try {
       return openCatalog(file);
     } catch (error) {
+      if (error instanceof GarnerError && error.code === 'catalog-version') throw error;
       const aside = `${file}.damaged-${new Date().toISOString().replace(/[-:.]/g, '')}`;
       renameSync(file, aside);
       // it belongs to the damaged one, and would be played back into the new one

@@ -88,6 +88,7 @@ export const ERROR_CATALOGUE = {
   },
   'archive-store': { exit: 'failed', meaning: 'The archive store is not mounted or not set up.' },
   catalog: { exit: 'failed', meaning: 'The catalog is missing, damaged or in doubt.' },
+  'catalog-version': { exit: 'failed', meaning: 'The catalog was made by a newer garner.' },
   'prune-refused': { exit: 'failed', meaning: 'A deletion was refused because it looks like a mistake.' },
   'hosts-failed': { exit: 'failed', meaning: 'One or more hosts of several failed; the others are done.' },
   'operations-failed': {

@@ -6,15 +6,18 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { Kysely, sql } from 'kysely';
 import { createFile, makeDirectory, partPath, publish, syncFile } from '../../lib/durable.ts';
-import { cannot } from '../../lib/errors.ts';
+import { cannot, GarnerError } from '../../lib/errors.ts';
 import { nodeSqliteDialect } from './dialect.ts';
+import { changeRuns, type RunsCatalog } from './runs.ts';
 import {
   type ArchiveRow,
   type ArchiveState,
-  CREATE_SCHEMA,
   type EventKind,
+  type HostRow,
+  SCHEMA_STEPS,
   SCHEMA_VERSION,
   type Schema,
+  type TransferRow,
 } from './schema.ts';
 
 /** How long one command waits while another writes. */
@@ -31,20 +34,38 @@ export interface CatalogEvent {
 /** Those archives that are kept and pruned together. */
 export type Group = Pick<ArchiveRow, 'host' | 'application' | 'instance'>;
 
-export interface Catalog extends AsyncDisposable {
+/** What came of asking a host for news. */
+export interface Poll {
+  host: string;
+  at: string;
+  result: 'ok' | 'warnings' | 'failed';
+  error: { code: string; message: string } | null;
+}
+
+export interface Catalog extends RunsCatalog, AsyncDisposable {
   readonly file: string;
   find(name: string): Promise<ArchiveRow | undefined>;
   /** @returns archives in one of these states, by host, application and time; of all hosts where none is given */
-  list(states: ArchiveState[], host?: string): Promise<ArchiveRow[]>;
+  list(states: ArchiveState[], hosts?: string | readonly string[]): Promise<ArchiveRow[]>;
+  /** @returns a group's newest archive that is here and known to be good, of this time or before it */
+  newestVerified(group: Group, until: string): Promise<ArchiveRow | undefined>;
   /** @returns the time of a group's newest archive, whether it is still there or not */
   newestTime(group: Group): Promise<string | undefined>;
   /** @returns when anything was received last */
   lastReceived(): Promise<string | undefined>;
-  /** Adds an archive, or replaces what is known of it, and notes the event with it: both or neither. */
-  record(row: ArchiveRow, event: CatalogEvent): Promise<void>;
+  /** Adds an archive, or replaces what is known of it, and notes the event and how it came here with it: all or nothing. */
+  record(row: ArchiveRow, event: CatalogEvent, transfer?: TransferRow): Promise<void>;
   /** Changes archives and notes the event with it: all or nothing. */
   change(names: string[], change: Partial<Omit<ArchiveRow, 'name'>>, event?: CatalogEvent): Promise<void>;
-  events(): Promise<{ at: string; kind: EventKind; subject: string; detail: string }[]>;
+  /** @returns all events, or those of one subject, oldest first */
+  events(subject?: string): Promise<{ at: string; kind: EventKind; subject: string; detail: string }[]>;
+  /** Notes a transfer that did not arrive. */
+  noteTransfer(transfer: TransferRow): Promise<void>;
+  /** @returns how an archive came here, oldest first */
+  transfers(name: string): Promise<TransferRow[]>;
+  /** Notes what came of asking hosts: all or nothing. */
+  notePolls(polls: readonly Poll[]): Promise<void>;
+  hosts(): Promise<HostRow[]>;
 }
 
 /** Makes an empty catalog: whole or absent. */
@@ -55,7 +76,7 @@ export function createCatalog(file: string): void {
     closeSync(createFile(part));
     const db = new DatabaseSync(part);
     db.exec('PRAGMA journal_mode = MEMORY');
-    db.exec(CREATE_SCHEMA);
+    upgrade(db);
     db.close();
     syncFile(part);
     publish(part, file);
@@ -66,8 +87,8 @@ export function createCatalog(file: string): void {
 }
 
 /**
- * Opens a catalog that there is.
- * @throws catalog where it is missing, damaged or of another version
+ * Opens a catalog that there is; one of an older garner is brought up to date.
+ * @throws catalog where it is missing or damaged; catalog-version where it is of a newer garner
  */
 export function openCatalog(file: string): Catalog {
   if (!existsSync(file)) throw cannot('catalog', 'open the catalog', file, 'it is missing', REBUILD);
@@ -77,13 +98,44 @@ export function openCatalog(file: string): Catalog {
     db.exec('PRAGMA journal_mode = DELETE; PRAGMA synchronous = EXTRA');
     const [check] = Object.values(db.prepare('PRAGMA quick_check(1)').get() ?? {});
     if (check !== 'ok') throw `it is damaged: ${check}`;
-    const version = db.prepare('PRAGMA user_version').get()?.user_version;
-    if (version !== SCHEMA_VERSION) throw `it has version ${version}, this garner reads ${SCHEMA_VERSION}`;
+    const version = versionOf(db);
+    if (version > SCHEMA_VERSION) {
+      throw cannot(
+        'catalog-version',
+        'open the catalog',
+        file,
+        `it has version ${version}, of a newer garner`,
+        {
+          hint: `use that garner: this one reads versions up to ${SCHEMA_VERSION}`,
+        },
+      );
+    }
+    if (version < 1) throw `it has version ${version}`;
+    upgrade(db);
   } catch (error) {
     db.close();
+    if (error instanceof GarnerError) throw error;
     throw cannot('catalog', 'open the catalog', file, error, REBUILD);
   }
   return wrap(new Kysely<Schema>({ dialect: nodeSqliteDialect(db, file) }), db, file);
+}
+
+const versionOf = (db: DatabaseSync): number =>
+  Number(db.prepare('PRAGMA user_version').get()?.user_version ?? 0);
+
+/** Takes all steps that a catalog has not taken yet, or none. */
+function upgrade(db: DatabaseSync): void {
+  if (versionOf(db) === SCHEMA_VERSION) return;
+  db.exec('BEGIN IMMEDIATE');
+  try {
+    // somebody else may have done it while this one waited
+    for (const step of SCHEMA_STEPS.slice(versionOf(db))) db.exec(step);
+    db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+    db.exec('COMMIT');
+  } catch (error) {
+    db.exec('ROLLBACK');
+    throw error;
+  }
 }
 
 function wrap(db: Kysely<Schema>, connection: DatabaseSync, file: string): Catalog {
@@ -95,18 +147,33 @@ function wrap(db: Kysely<Schema>, connection: DatabaseSync, file: string): Catal
   return {
     file,
     find: (name) => db.selectFrom('archives').selectAll().where('name', '=', name).executeTakeFirst(),
-    list: (states, host) =>
+    ...changeRuns(db),
+    list: (states, hosts) =>
       db
         .selectFrom('archives')
         .selectAll()
         .where('state', 'in', states)
-        .$if(host !== undefined, (query) => query.where('host', '=', host as string))
+        .$if(hosts !== undefined, (query) => query.where('host', 'in', [hosts ?? []].flat()))
         .orderBy('host')
         .orderBy('application')
         .orderBy('instance')
         .orderBy('time')
         .orderBy('name')
         .execute(),
+    newestVerified: ({ host, application, instance }, until) =>
+      db
+        .selectFrom('archives')
+        .selectAll()
+        .where('host', '=', host)
+        .where('application', '=', application)
+        .where('instance', '=', instance)
+        .where('time', '<=', until)
+        .where('state', '=', 'present')
+        .where('verified', 'is not', null)
+        .where('problem', 'is', null)
+        .orderBy('time', 'desc')
+        .limit(1)
+        .executeTakeFirst(),
     async newestTime({ host, application, instance }) {
       const row = await db
         .selectFrom('archives')
@@ -125,9 +192,15 @@ function wrap(db: Kysely<Schema>, connection: DatabaseSync, file: string): Catal
         .executeTakeFirst();
       return row?.at ?? undefined;
     },
-    record: (row, event) =>
+    record: (row, event, transfer) =>
       db.transaction().execute(async (transaction) => {
         await transaction.replaceInto('archives').values(row).execute();
+        await transaction
+          .insertInto('hosts')
+          .values({ name: row.host, first_seen_at: row.received_at })
+          .onConflict((conflict) => conflict.column('name').doNothing())
+          .execute();
+        if (transfer !== undefined) await transaction.insertInto('transfers').values(transfer).execute();
         await note(event, transaction);
       }),
     change: (names, change, event) =>
@@ -136,7 +209,41 @@ function wrap(db: Kysely<Schema>, connection: DatabaseSync, file: string): Catal
           await transaction.updateTable('archives').set(change).where('name', '=', name).execute();
         if (event !== undefined) await note(event, transaction);
       }),
-    events: () => db.selectFrom('events').select(['at', 'kind', 'subject', 'detail']).orderBy('id').execute(),
+    events: (subject) =>
+      db
+        .selectFrom('events')
+        .select(['at', 'kind', 'subject', 'detail'])
+        .$if(subject !== undefined, (query) => query.where('subject', '=', subject as string))
+        .orderBy('id')
+        .execute(),
+    async noteTransfer(transfer) {
+      await db.insertInto('transfers').values(transfer).execute();
+    },
+    transfers: (name) =>
+      db
+        .selectFrom('transfers')
+        .select(['name', 'host', 'started_at', 'ended_at', 'size_bytes', 'problem'])
+        .where('name', '=', name)
+        .orderBy('id')
+        .execute(),
+    notePolls: (polls) =>
+      db.transaction().execute(async (transaction) => {
+        for (const { host, at, result, error } of polls) {
+          const said = {
+            polled_at: at,
+            ...(result !== 'failed' && { succeeded_at: at }),
+            result,
+            error_code: error?.code ?? null,
+            error_message: error?.message ?? null,
+          };
+          await transaction
+            .insertInto('hosts')
+            .values({ name: host, first_seen_at: at, ...said })
+            .onConflict((conflict) => conflict.column('name').doUpdateSet(said))
+            .execute();
+        }
+      }),
+    hosts: () => db.selectFrom('hosts').selectAll().orderBy('name').execute(),
     async [Symbol.asyncDispose]() {
       await db.destroy();
       if (connection.isOpen) connection.close(); // Kysely closes only what it has used

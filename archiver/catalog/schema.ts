@@ -1,8 +1,7 @@
 // The tables of the catalog. Times are ISO 8601 in UTC, so that they sort as text and read well in `sqlite3`.
 import type { Generated, Selectable } from 'kysely';
+import type { HistoryRun } from '../../archive/history.ts';
 import type { ArchiveName } from '../../archive/name.ts';
-
-export const SCHEMA_VERSION = 1;
 
 /** `removing` stands while a deletion is under way; what a crash has left in it is settled by the next run. */
 export type ArchiveState = 'present' | 'removing' | 'removed' | 'quarantined';
@@ -82,13 +81,84 @@ export type EventKind =
   | 'prune-interrupted'
   | 'rescanned';
 
+/** What came of asking a host for news, the last time; `archiver rescan` can't know it. */
+export interface HostsTable {
+  name: string;
+  first_seen_at: string;
+  /** When it was asked last. */
+  polled_at: string | null;
+  /** When it was last asked without a failure. */
+  succeeded_at: string | null;
+  result: 'ok' | 'warnings' | 'failed' | null;
+  error_code: string | null;
+  error_message: string | null;
+}
+
+export type HostRow = Selectable<HostsTable>;
+
+/** Each time that an archive was brought from somewhere, or wasn't. */
+export interface TransfersTable {
+  id: Generated<number>;
+  /** Of the archive. */
+  name: string;
+  host: string;
+  started_at: string;
+  ended_at: string;
+  size_bytes: number;
+  /** The error's code; null: it arrived whole. */
+  problem: string | null;
+}
+
+export type TransferRow = Omit<Selectable<TransfersTable>, 'id'>;
+
+/** The runs that hosts tell of in their histories. What a host says: believed of itself only. */
+export interface RunsTable {
+  id: Generated<number>;
+  host: string;
+  application: string;
+  /** `''` for none. */
+  instance: string;
+  name: string;
+  started_at: string;
+  finished_at: string;
+  result: HistoryRun['result'];
+  exit_code: number | null;
+  summary: string;
+  /** JSON: the archives' names. */
+  archives: string;
+  size_bytes: number | null;
+  row_count: number | null;
+  file_count: number | null;
+  /** JSON: sizes, rows and files by member; null: it tells none. */
+  members: string | null;
+  schedule: string | null;
+  next_due_at: string | null;
+}
+
+export type RunRow = Omit<Selectable<RunsTable>, 'id'>;
+
+/** How far each copied history was read. */
+export interface HistoriesTable {
+  host: string;
+  application: string;
+  instance: string;
+  read_bytes: number;
+  /** How many of its lines were none. */
+  damaged_count: number;
+}
+
 export interface Schema {
   archives: ArchivesTable;
   events: EventsTable;
+  hosts: HostsTable;
+  transfers: TransfersTable;
+  runs: RunsTable;
+  histories: HistoriesTable;
 }
 
-export const CREATE_SCHEMA = `
-  CREATE TABLE archives (
+/** Each makes the next version of the one before it, the first of an empty file. Those that were released stay as they are. */
+export const SCHEMA_STEPS: readonly string[] = [
+  `CREATE TABLE archives (
     name TEXT PRIMARY KEY,
     host TEXT NOT NULL,
     application TEXT NOT NULL,
@@ -112,6 +182,62 @@ export const CREATE_SCHEMA = `
     kind TEXT NOT NULL,
     subject TEXT NOT NULL,
     detail TEXT NOT NULL
+  ) STRICT;`,
+
+  `CREATE INDEX archives_by_receipt ON archives (received_at);
+  CREATE INDEX events_by_subject ON events (subject);
+  CREATE TABLE hosts (
+    name TEXT PRIMARY KEY,
+    first_seen_at TEXT NOT NULL,
+    polled_at TEXT,
+    succeeded_at TEXT,
+    result TEXT CHECK (result IN ('ok', 'warnings', 'failed')),
+    error_code TEXT,
+    error_message TEXT
   ) STRICT;
-  PRAGMA user_version = ${SCHEMA_VERSION};
-`;
+  INSERT INTO hosts (name, first_seen_at) SELECT host, min(received_at) FROM archives GROUP BY host;
+  CREATE TABLE transfers (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    host TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    ended_at TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    problem TEXT
+  ) STRICT;
+  CREATE INDEX transfers_by_name ON transfers (name);
+  CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    host TEXT NOT NULL,
+    application TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    name TEXT NOT NULL,
+    started_at TEXT NOT NULL,
+    finished_at TEXT NOT NULL,
+    result TEXT NOT NULL CHECK (result IN ('ok', 'warnings', 'failed', 'locked', 'missed')),
+    exit_code INTEGER,
+    summary TEXT NOT NULL,
+    archives TEXT NOT NULL,
+    size_bytes INTEGER,
+    row_count INTEGER,
+    file_count INTEGER,
+    members TEXT,
+    schedule TEXT,
+    next_due_at TEXT,
+    UNIQUE (host, application, instance, started_at, finished_at, result, name)
+  ) STRICT;
+  CREATE TABLE histories (
+    host TEXT NOT NULL,
+    application TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    read_bytes INTEGER NOT NULL,
+    damaged_count INTEGER NOT NULL,
+    PRIMARY KEY (host, application, instance)
+  ) STRICT;
+  CREATE VIEW applications AS
+    SELECT host, application, instance, count(*) AS archive_count, sum(size_bytes) AS size_bytes,
+      min(received_at) AS first_received_at, max(received_at) AS last_received_at, max(time) AS newest_time
+    FROM archives WHERE state IN ('present', 'removing') GROUP BY host, application, instance;`,
+];
+
+export const SCHEMA_VERSION = SCHEMA_STEPS.length;

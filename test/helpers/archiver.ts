@@ -106,7 +106,7 @@ export function testArchiver(): TestArchiver {
     stored: () =>
       existsSync(root)
         ? readdirSync(root, { recursive: true, withFileTypes: true })
-            .filter((entry) => entry.isFile() && !entry.parentPath.endsWith('.catalog'))
+            .filter((entry) => entry.isFile() && !entry.parentPath.startsWith(join(root, '.catalog')))
             .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
             .sort()
         : [],
