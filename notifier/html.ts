@@ -3,7 +3,7 @@
 import { gapOf, type Message, subjectOf } from './message.ts';
 
 /** White text on these has a contrast of at least 4.5. */
-const COLOURS: Record<Message['result'], string> = {
+export const COLOURS: Record<Message['result'], string> = {
   OK: '#1a7f37',
   WARNINGS: '#9a6700',
   FAILED: '#c62828',

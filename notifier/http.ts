@@ -43,7 +43,13 @@ export const secretUrl = (value: string): URL => {
   registerSecret(value);
   const url = httpUrl(value);
   const whole = url.pathname + url.search;
-  for (const part of [url.href, whole, ...url.pathname.split('/'), ...url.searchParams.values()]) {
+  for (const part of [
+    url.href,
+    url.username,
+    whole,
+    ...url.pathname.split('/'),
+    ...url.searchParams.values(),
+  ]) {
     if (part.length >= SHORTEST_TOKEN) registerSecret(part);
   }
   return url;

@@ -1,5 +1,6 @@
 // What a transport is: one way by which messages leave the host. Each is one file in transports/; the folder is the
 // registry, the file's name the transport's name in NOTIFY_TRANSPORTS.
+import { cannot } from '../lib/errors.ts';
 import type { SettingTable, SettingValues } from '../lib/settings.ts';
 import type { Message } from './message.ts';
 
@@ -48,4 +49,22 @@ export interface Transport<T extends SettingTable = SettingTable> {
 /** Declares a transport, so that its own settings are typed. */
 export function defineTransport<T extends SettingTable>(transport: Transport<T>): Transport {
   return transport as unknown as Transport;
+}
+
+/**
+ * Takes the settings that go together.
+ * @returns undefined where none of them is set
+ * @throws configuration, naming one that is missing
+ */
+export function required<T extends object, K extends keyof T & string>(
+  values: T,
+  ...names: K[]
+): { [P in K]: NonNullable<T[P]> } | undefined {
+  const missing = names.find((name) => values[name] === undefined);
+  const other = names.find((name) => values[name] !== undefined);
+  if (other === undefined) return undefined;
+  if (missing !== undefined) {
+    throw cannot('configuration', 'use setting', other, `${missing} is missing: the two go together`);
+  }
+  return values as { [P in K]: NonNullable<T[P]> };
 }

@@ -76,7 +76,7 @@ export function hostileMessage(): Message {
     summary: `exit code 7: ${markup}\r\nBcc: evil@example.test`,
     facts: [
       { label: 'Command', value: `sh -c '${markup}'` },
-      { label: 'Cause', value: `one ${markup}\n${'a long cause '.repeat(300)}` },
+      { label: 'Cause', value: `one ${markup}\n${'a long cause '.repeat(30)}` },
     ],
     log: log.text(),
   });
@@ -93,7 +93,7 @@ export function plainMessage(): Message {
   });
 }
 
-const NO_LIMIT = new AbortController().signal;
+export const NO_LIMIT = new AbortController().signal;
 
 export function describeTransport({ name, transport, start, secrets, needs }: TransportCase): void {
   describe(`the ${name} transport`, () => {
