@@ -1,7 +1,7 @@
 // Deletes what retention lets go. Refused, rather than guessed, wherever something looks like a mistake: the store is not
-// mounted, the catalog and the disk disagree, the clock jumped, or much would go at once. What was changed on the disk
-// since it was verified is verified again before it counts. The intent is written down
-// before a deletion, the result after it.
+// mounted, the catalog and the disk disagree, the clock jumped, or much would go at once. An application that is failing, or
+// of which odd things come, keeps what it has. What was changed on the disk since it was verified is verified again before
+// it counts. The intent is written down before a deletion, the result after it.
 import { join } from 'node:path';
 import { type ArchiveName, groupName, parseName } from '../archive/name.ts';
 import { asGarnerError, cannot, type GarnerError } from '../lib/errors.ts';
@@ -9,9 +9,12 @@ import { info } from '../lib/log.ts';
 import { type Policy, plan } from '../lib/retention.ts';
 import { plural } from '../lib/text.ts';
 import type { ArchiveRow } from './catalog/schema.ts';
+import type { Finding } from './checks/finding.ts';
 import type { HostConfiguration } from './configuration.ts';
+import { whatHolds } from './evidence.ts';
 import { archivePath, changedMs, deleteArchive, fileSize, storedArchives } from './layout.ts';
 import type { Run } from './run.ts';
+import { loadSeries } from './series.ts';
 import { verifyOne } from './verify.ts';
 
 const LARGE_COUNT = 10;
@@ -21,6 +24,8 @@ export interface PruneOptions {
   dryRun: boolean;
   /** Deletes also where much would go at once. */
   allowLarge: boolean;
+  /** Deletes also where an application is failing, or what comes of it is odd. */
+  allowOdd: boolean;
 }
 
 export interface PruneReport {
@@ -28,6 +33,12 @@ export interface PruneReport {
   remove: { name: string; reason: string }[];
   /** What was not pruned, and why: a host, one application of it, an archive that has gone bad. */
   refused: { subject: string; error: GarnerError }[];
+  /** What was left as it is because of how its application does. */
+  held: { subject: string; findings: Finding[] }[];
+}
+
+export function emptyPruneReport(): PruneReport {
+  return { keep: [], remove: [], refused: [], held: [] };
 }
 
 /**
@@ -38,9 +49,9 @@ export async function pruneHost(
   run: Run,
   host: HostConfiguration,
   policy: Policy,
-  { dryRun, allowLarge }: PruneOptions,
+  { dryRun, allowLarge, allowOdd }: PruneOptions,
 ): Promise<PruneReport> {
-  const report: PruneReport = { keep: [], remove: [], refused: [] };
+  const report = emptyPruneReport();
   if (!dryRun) await settleInterrupted(run, host.name);
   if (!dryRun) report.refused.push(...(await verifyTouched(run, host.name)));
   const rows = await run.catalog.list(['present', 'removing'], host.name);
@@ -52,11 +63,19 @@ export async function pruneHost(
   const groups = Map.groupBy(rows, ({ application, instance }) =>
     groupName(application, instance || undefined),
   );
+  const series = allowOdd ? [] : await loadSeries(run, host.name);
   for (const [group, members] of groups) {
     run.signal.throwIfAborted();
     const subject = `${host.name}/${group}`;
     const { keep, remove } = planGroup(run, members, policy);
     report.keep.push(...keep);
+    const findings = series.filter(({ name }) => name === group).flatMap((one) => whatHolds(one, run.now));
+    if (remove.length > 0 && findings.length > 0) {
+      const why = findings.map(({ reason }) => reason).join(', ');
+      report.held.push({ subject, findings });
+      report.keep.push(...remove.map(({ name, reason }) => ({ name, reasons: [`${why}, else: ${reason}`] })));
+      continue;
+    }
     if (isLarge(remove.length, members.length) && !allowLarge) {
       const cause = `${remove.length} of ${plural(members.length, 'archive')} would go at once`;
       const hint =

@@ -1,4 +1,5 @@
 // Pulls from many hosts at once; one that fails or is slow neither delays nor changes the others.
+import { info } from '../lib/log.ts';
 import { startProgress } from '../lib/progress.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { type PruneReport, pruneHost } from './prune.ts';
@@ -90,13 +91,19 @@ async function pruneAfterPull(run: Run, host: HostConfiguration, report: HostRep
   if (policy === undefined) return;
   let pruned: PruneReport;
   try {
-    pruned = await pruneHost(run, host, policy, { dryRun: false, allowLarge: false });
+    pruned = await pruneHost(run, host, policy, { dryRun: false, allowLarge: false, allowOdd: false });
   } catch (error) {
     run.signal.throwIfAborted();
     addWarning(report, `not pruned: ${error instanceof Error ? error.message : error}`);
     return;
   }
   report.pruned = pruned.remove.map(({ name }) => name);
+  for (const { subject, findings } of pruned.held) {
+    const why = findings.map(({ reason, detail }) => `${reason}: ${detail}`).join('; ');
+    // a failure has been told where it happened
+    if (findings.every(({ check }) => check === 'failing')) info(`${subject}: not pruned: ${why}`);
+    else addWarning(report, `${subject} is not pruned: ${why}`);
+  }
   for (const { error } of pruned.refused)
     addWarning(report, error.hint === undefined ? error.message : `${error.message} (hint: ${error.hint})`);
 }

@@ -55,10 +55,10 @@ describe('archiver prune', () => {
     const result = await archiver.run(['prune', '--dry-run', '--explain']);
     expect(result.exitCode).toBe(0);
     const day = daysAgo(1).toISOString().slice(0, 10);
-    expect(result.stdout.split('\n')).toEqual([
-      `keep    ${made[2]?.name}  daily ${day}`,
-      `keep    ${made[1]?.name}  minimum`,
-      `remove  ${made[0]?.name}  newer ones fill every rule`,
+    expect(result.stdout.trim().split('\n')).toEqual([
+      `keep    ${made[2]?.name}  It stays: the newest of ${day}.`,
+      `keep    ${made[1]?.name}  It stays: among the newest good ones, which always stay (minimum).`,
+      `remove  ${made[0]?.name}  It goes: newer ones fill every rule.`,
     ]);
     expect(stored().length).toBe(3);
     expect(await archiver.query("SELECT count(*) FROM events WHERE kind LIKE 'prune%'")).toBe('0');

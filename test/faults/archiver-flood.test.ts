@@ -3,9 +3,12 @@
 import { createHash } from 'node:crypto';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import type { HostConfiguration } from '../../archiver/configuration.ts';
+import { type PruneReport, pruneHost } from '../../archiver/prune.ts';
 import { pullHosts } from '../../archiver/pull.ts';
 import type { HostReport } from '../../archiver/pull-host.ts';
+import type { Policy } from '../../lib/retention.ts';
 import { daysAgo, type TestArchiver, testArchiver } from '../helpers/archiver.ts';
 import { type MadeArchive, makeArchive, stamp } from '../helpers/make-archive.ts';
 
@@ -14,7 +17,10 @@ beforeEach(() => {
   archiver = testArchiver();
   archiver.setUp();
 });
-afterEach(() => archiver.remove());
+afterEach(() => {
+  vi.useRealTimers();
+  archiver.remove();
+});
 
 const pull = (prune = true): Promise<HostReport[]> =>
   archiver.inProcess((run) => pullHosts(run, run.configuration.hosts, { prune, dryRun: false }));
@@ -34,6 +40,55 @@ function offerAgain({ path }: MadeArchive, host: string, time: Date): string {
   writeFileSync(`${target}.sha256`, `${sha256}  ${name}.tar\n`);
   return name;
 }
+
+/** Goes on, so many days from the real now: what is on the disk was changed before. */
+const onDay = (day: number): unknown => vi.setSystemTime(REAL_NOW + day * DAY_MS);
+
+const DAY_MS = 86_400_000;
+const REAL_NOW = Date.now();
+const GOOD_DAYS = 8;
+
+it('F39 keeps what was there when a host floods newer ones, however often it is pruned, and says so', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  archiver.configureHosts(['web1', 'web2'], { retention: '{last: 3, daily: 6, minimum: 2}' });
+  for (let day = 1; day <= GOOD_DAYS; day += 1) {
+    onDay(day);
+    for (const host of ['web1', 'web2'])
+      await makeArchive(archiver.workDir(host), { host, time: new Date() });
+    expect((await pull()).map(({ result }) => result)).toEqual(['ok', 'ok']);
+  }
+  const had = namesOf('web1');
+  expect(had).toHaveLength(6);
+
+  const garbage = await makeArchive(join(archiver.directory, 'aside'), { host: 'web1', time: daysAgo(9) });
+  // broken into: an archive each minute, each whole; the host polled as often
+  const prune = (allowLarge: boolean): Promise<PruneReport> =>
+    archiver.inProcess((run) => {
+      const [host] = run.configuration.hosts as [HostConfiguration];
+      const options = { dryRun: false, allowLarge, allowOdd: false };
+      return pruneHost(run, host, run.configuration.retention as Policy, options);
+    });
+  for (let minute = 1; minute <= 20; minute += 1) {
+    onDay(GOOD_DAYS + 0.3 + minute / 1440);
+    offerAgain(garbage, 'web1', new Date());
+    if (minute % 5 === 0) await pull();
+  }
+  await makeArchive(archiver.workDir('web2'), { host: 'web2', time: new Date() });
+  const [flooded, quiet] = await pull();
+  expect(flooded).toMatchObject({ result: 'warnings', pruned: [] });
+  expect(flooded?.warnings.join()).toMatch(/web1\/mediawiki is not pruned: more archives came than usual/);
+  expect(quiet).toMatchObject({ result: 'ok', warnings: [] });
+  expect(await prune(true)).toMatchObject({
+    remove: [],
+    held: [{ subject: 'web1/mediawiki', findings: [{ check: 'flood', level: 'critical' }] }],
+  });
+  expect(namesOf('web1')).toEqual(expect.arrayContaining(had));
+
+  // a day later it has become quiet: what it left would push out much at once, and that needs a flag
+  onDay(GOOD_DAYS + 1.5);
+  expect(await prune(false)).toMatchObject({ remove: [], refused: [{ error: { code: 'prune-refused' } }] });
+  expect(namesOf('web1')).toEqual(expect.arrayContaining(had));
+});
 
 it('F39 pulls nothing more of a host that has reached its quota, says so once, and serves the others', async () => {
   const first = await makeArchive(archiver.workDir('web1'), { host: 'web1', time: daysAgo(3) });
