@@ -109,7 +109,7 @@ export function describeTransport({ name, transport, start, secrets, needs }: Tr
       expect(openTransport(transport, {})).toBeUndefined();
     });
 
-    it.each(Object.entries(needs))('does without %s by naming %s', (left, named) => {
+    it.each(Object.entries(needs))('refuses to do without %s, naming %s', (left, named) => {
       const { [left]: _, ...others } = receiver.settings;
       const error = errorOf(() => openTransport(transport, others));
       expect(error).toMatchObject({ code: 'configuration', message: expect.stringContaining(named) });
@@ -157,7 +157,6 @@ export function describeTransport({ name, transport, start, secrets, needs }: Tr
         expect(shown.length, fault).toBeLessThan(800);
         for (const secret of secrets) expect(shown, fault).not.toContain(secret);
       }
-      expect(receiver.taken).toEqual([]);
     });
   });
 }
