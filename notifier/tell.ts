@@ -87,7 +87,7 @@ export async function tell(
   );
   if (failed.length > 0) await keep(message, failed, queueDir);
   const working = new Map([...channels].filter(([name]) => !failed.includes(name)));
-  if (working.size > 0 && !signal.aborted) await sendQueued(working, settings, signal);
+  if (working.size > 0 && !signal.aborted) await sendWaiting(settings, signal, working);
   return failed.length === 0;
 }
 
@@ -101,11 +101,14 @@ async function keep(message: Message, transports: string[], queueDir: string): P
   }
 }
 
-/** Sends what waits, oldest first, through channels that have just worked; one run at a time does it. */
-async function sendQueued(
-  channels: ReadonlyMap<string, Channel>,
-  { queueDir, runDir }: NotifySettings,
+/**
+ * Sends what waits, oldest first; one run at a time does it.
+ * @param channels those that may work
+ */
+export async function sendWaiting(
+  { queueDir, runDir, channels: all }: NotifySettings,
   signal: AbortSignal,
+  channels: ReadonlyMap<string, Channel> = all,
 ): Promise<void> {
   try {
     const { listQueue, readQueued, updateQueued } = await import('./queue.ts');
