@@ -19,15 +19,16 @@ export interface ArchiveReader extends Disposable {
 /**
  * Opens an archive and checks its structure: headers, manifest, and that each tells the same of every member.
  * The bytes of the members are not read; see verify.ts.
+ * @param name what it will be called, where the file has another name for now; for messages too
  * @throws not-an-archive
  */
-export function openArchive(file: string): ArchiveReader {
+export function openArchive(file: string, name = file): ArchiveReader {
   const fd = openRegularFile(file);
   try {
     const sizeBytes = fstatSync(fd).size;
-    const manifest = readStructure(fd, sizeBytes, file);
+    const manifest = readStructure(fd, sizeBytes, name);
     return {
-      file,
+      file: name,
       fd,
       sizeBytes,
       manifest,

@@ -1,10 +1,11 @@
-// One transfer, two directions: an archive goes from any store to any store, hashed while it streams.
+// One transfer, two directions: an archive goes from any store to any store. Where it is written to this host, it is read
+// back from the file while it comes, in another thread; where it goes to another, it is hashed as it passes.
 // Under its final name it is there whole and as its checksum files say, or not at all; nothing is overwritten.
 // The source is only read; removing it there is a step of its own, for when the caller has recorded the copy.
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { cannot, GarnerError } from '../lib/errors.ts';
-import type { Store } from '../stores/store.ts';
+import type { Store, StoreEntry, Upload } from '../stores/store.ts';
 import {
   ARCHIVE_SUFFIX,
   CHECKSUMS,
@@ -13,6 +14,8 @@ import {
   MAX_SIDECAR_BYTES,
   parseSidecar,
 } from './name.ts';
+import { type Following, followFile, surveyFile, THREAD_FROM_BYTES } from './survey-file.ts';
+import { SURVEY_MEMBERS_FROM_BYTES, type Verified, verifyContent } from './verify.ts';
 
 export type Digests = Partial<Record<Checksum, string>>;
 
@@ -27,6 +30,14 @@ export interface Transfer {
   signal: AbortSignal;
   /** Gets the size of each chunk, in bytes. */
   onBytes?: ((count: number) => void) | undefined;
+  /** Waits until so many bytes more may be received. */
+  pace?: ((count: number) => Promise<void>) | undefined;
+  /** The checksum files' content, where the caller has read them already. */
+  digests?: Digests | undefined;
+  /** What the source was listed as: a transfer that was cut goes on where that, and the checksums, are the same. */
+  source?: Pick<StoreEntry, 'sizeBytes' | 'modifiedMs'> | undefined;
+  /** Verifies the members too, before it gets its name; `to` must be on this host. One that is bad gets `badPath`. */
+  content?: { badPath: string } | undefined;
 }
 
 export interface Transferred {
@@ -37,13 +48,18 @@ export interface Transferred {
   digests: Digests;
   /** It was there already, and was read and found the same. */
   existed: boolean;
+  /** How good it is, where `content` was asked for and it was not there already. */
+  verified: Verified | undefined;
+  /** How much of it an earlier transfer had left. */
+  resumedBytes: number;
 }
 
 /**
  * Copies an archive and its checksum files: those first, the archive last.
  * @throws checksum-missing where the source offers no sha256, or a malformed checksum file;
  *   checksum-mismatch where the bytes are not what the checksum files say, at the source or, where it was there
- *   already, at the destination; store-exists where another archive of that name is there; what the stores throw
+ *   already, at the destination; store-exists where another archive of that name is there; what the stores throw;
+ *   with `content`: not-an-archive, content-mismatch, then it is at `badPath` with its checksum files
  */
 export async function transfer(options: Transfer): Promise<Transferred> {
   const { from, fromPath, to, toPath } = options;
@@ -51,18 +67,16 @@ export async function transfer(options: Transfer): Promise<Transferred> {
   if (!file.endsWith(ARCHIVE_SUFFIX) || basename(toPath) !== file) {
     throw cannot('usage', 'transfer', fromPath, `its name must end in ${ARCHIVE_SUFFIX} and stay the same`);
   }
-  const expected = await readSidecars(from, fromPath);
+  const expected = options.digests ?? (await readSidecars(from, fromPath));
   const existing = await to.stat(toPath);
-  const sizeBytes =
-    existing === undefined
-      ? await copy(options, expected)
-      : await checkExisting(options, expected, existing.kind);
-  return {
-    name: file.slice(0, -ARCHIVE_SUFFIX.length),
-    sizeBytes,
-    digests: expected,
-    existed: existing !== undefined,
-  };
+  const name = file.slice(0, -ARCHIVE_SUFFIX.length);
+  if (existing !== undefined) {
+    const sizeBytes = await checkExisting(options, expected, existing.kind);
+    return { name, sizeBytes, digests: expected, existed: true, verified: undefined, resumedBytes: 0 };
+  }
+  const copied = (await copy(options, expected)) ?? (await copy(options, expected));
+  if (copied === undefined) throw new Error('what was left was wrong twice'); // the first has removed it
+  return { name, digests: expected, existed: false, ...copied };
 }
 
 /**
@@ -117,19 +131,99 @@ async function readSmallFile(store: Store, path: string): Promise<string | undef
   return Buffer.concat(chunks).toString('latin1');
 }
 
-async function copy(options: Transfer, expected: Digests): Promise<number> {
-  const { to, toPath } = options;
-  const upload = await to.create(toPath);
+type Copied = Pick<Transferred, 'sizeBytes' | 'verified' | 'resumedBytes'>;
+
+/** @returns undefined where what an earlier transfer had left was wrong: it is gone now */
+async function copy(options: Transfer, expected: Digests): Promise<Copied | undefined> {
+  const { to, toPath, source, signal } = options;
+  const upload = await to.create(toPath, source === undefined ? undefined : identify(source, expected));
+  const { resumedBytes } = upload;
+  let isCut = false;
   try {
-    const sizeBytes = await hashThrough(options, expected, (chunk) => upload.write(chunk));
+    if (source !== undefined && resumedBytes > source.sizeBytes) return undefined;
+    const received = await (upload.local === undefined
+      ? copyAway(options, expected, upload)
+      : copyHere(options, expected, upload, upload.local));
     await writeSidecars(to, toPath, expected);
     await upload.publish();
-    return sizeBytes;
+    return { ...received, resumedBytes };
   } catch (error) {
+    isCut = signal.aborted || isOneOf(error, CUT);
+    if (resumedBytes > 0 && isOneOf(error, ['checksum-mismatch'])) return undefined;
     await withdrawSidecars(to, toPath);
     throw error;
   } finally {
-    await upload.abort();
+    await upload.abort(isCut);
+  }
+}
+
+/** What ends a transfer that may go on later. */
+const CUT = ['store-connect', 'timeout'];
+
+function isOneOf(error: unknown, codes: string[]): boolean {
+  return error instanceof GarnerError && codes.includes(error.code);
+}
+
+/** @returns 8 hexadecimal digits that are others where the source, or what it should be, has changed */
+function identify({ sizeBytes, modifiedMs }: NonNullable<Transfer['source']>, expected: Digests): string {
+  return createHash('sha256')
+    .update(JSON.stringify([sizeBytes, modifiedMs, expected.sha256, expected.sha1]))
+    .digest('hex')
+    .slice(0, 8);
+}
+
+async function copyAway(
+  options: Transfer,
+  expected: Digests,
+  upload: Upload,
+): Promise<Pick<Copied, 'sizeBytes' | 'verified'>> {
+  if (options.content !== undefined) throw new Error('members are verified on this host only');
+  const sizeBytes = await hashThrough(options, expected, async (chunk) => {
+    await upload.write(chunk);
+    await options.pace?.(chunk.length);
+  });
+  return { sizeBytes, verified: undefined };
+}
+
+/** Writes, and has what was written read back right behind it. */
+async function copyHere(
+  { from, fromPath, to, toPath, signal, onBytes, pace, content }: Transfer,
+  expected: Digests,
+  upload: Upload,
+  { file, writtenBytes }: NonNullable<Upload['local']>,
+): Promise<Pick<Copied, 'sizeBytes' | 'verified'>> {
+  const algorithms = CHECKSUMS.filter((checksum) => expected[checksum] !== undefined);
+  let following: Following | undefined;
+  try {
+    signal.throwIfAborted();
+    for await (const chunk of from.read(fromPath, upload.resumedBytes)) {
+      signal.throwIfAborted();
+      await upload.write(chunk);
+      onBytes?.(chunk.length);
+      await pace?.(chunk.length);
+      if (writtenBytes() < THREAD_FROM_BYTES) continue;
+      following ??= followFile(file, { algorithms, members: content !== undefined }, signal);
+      following.grew(writtenBytes());
+    }
+    signal.throwIfAborted();
+    await upload.flush();
+    const sizeBytes = writtenBytes();
+    const members = content !== undefined && sizeBytes >= SURVEY_MEMBERS_FROM_BYTES;
+    const found =
+      (await following?.finish(sizeBytes)) ??
+      (await surveyFile(file, sizeBytes, { algorithms, members }, signal));
+    compare(found.digests, expected, `${from.url}/${fromPath}`);
+    if (content === undefined) return { sizeBytes, verified: undefined };
+    try {
+      return { sizeBytes, verified: await verifyContent(file, toPath, found, { signal }) };
+    } catch (error) {
+      if (!isOneOf(error, ['not-an-archive', 'content-mismatch'])) throw error;
+      await writeSidecars(to, content.badPath, expected);
+      await upload.publish(content.badPath);
+      throw error;
+    }
+  } finally {
+    following?.stop();
   }
 }
 
@@ -183,17 +277,17 @@ async function hashThrough(
     onBytes?.(chunk.length);
   }
   signal.throwIfAborted();
-  for (const { checksum, hash } of hashes) {
-    const found = hash.digest('hex');
-    if (found === expected[checksum]) continue;
-    throw cannot(
-      'checksum-mismatch',
-      'verify',
-      `${from.url}/${fromPath}`,
-      `its ${checksum} is ${found}, its checksum file says ${expected[checksum]}`,
-    );
-  }
+  const found = Object.fromEntries(hashes.map(({ checksum, hash }) => [checksum, hash.digest('hex')]));
+  compare(found, expected, `${from.url}/${fromPath}`);
   return sizeBytes;
+}
+
+/** @throws checksum-mismatch */
+function compare(found: Digests, expected: Digests, where: string): void {
+  const checksum = CHECKSUMS.find((one) => expected[one] !== undefined && found[one] !== expected[one]);
+  if (checksum === undefined) return;
+  const cause = `its ${checksum} is ${found[checksum]}, its checksum file says ${expected[checksum]}`;
+  throw cannot('checksum-mismatch', 'verify', where, cause);
 }
 
 /** Puts checksum files beside an archive that isn't published yet, or whose bytes have been compared with them. */

@@ -3,9 +3,13 @@
 import { closeSync, fstatSync } from 'node:fs';
 import { cannot } from '../lib/errors.ts';
 import { type DecodeOptions, decodeMember } from './decode.ts';
-import { digestFile } from './digest.ts';
 import type { Manifest, Member } from './manifest.ts';
 import { type ArchiveReader, openArchive, openRegularFile } from './read.ts';
+import type { Survey, SurveyedMember } from './survey.ts';
+import { surveyFile } from './survey-file.ts';
+
+/** Smaller archives are read member by member at once: their members are small too. */
+export const SURVEY_MEMBERS_FROM_BYTES = 1 << 20;
 
 export interface Verified {
   level: 'digest' | 'content';
@@ -24,8 +28,11 @@ export async function verifyArchive(
   file: string,
   options: DecodeOptions & { expectedSha256: string | undefined },
 ): Promise<Verified> {
+  const sizeBytes = sizeOf(file);
+  const members = sizeBytes >= SURVEY_MEMBERS_FROM_BYTES;
+  const survey = await surveyFile(file, sizeBytes, { algorithms: ['sha256'], members }, options.signal);
+  const sha256 = survey.digests.sha256 as string;
   // before its structure: a copy that was damaged on its way or at rest is that, wherever the damage is
-  const sha256 = await digestWhole(file, options.signal);
   if (options.expectedSha256 !== undefined && sha256 !== options.expectedSha256) {
     throw cannot(
       'checksum-mismatch',
@@ -34,33 +41,65 @@ export async function verifyArchive(
       `its SHA-256 is ${sha256}, recorded is ${options.expectedSha256}`,
     );
   }
-  using archive = openArchive(file);
+  return verifyContent(file, file, survey, options);
+}
+
+/**
+ * Verifies the members of a local archive whose digests were found right.
+ * @param name what it is called, where the file has another name for now
+ * @param survey of the file as it is; members that it doesn't have, or has otherwise, are read again
+ * @throws not-an-archive, content-mismatch
+ */
+export async function verifyContent(
+  file: string,
+  name: string,
+  survey: Survey,
+  options: DecodeOptions,
+): Promise<Verified> {
+  using archive = openArchive(file, name);
   const { sizeBytes, manifest } = archive;
   let level: Verified['level'] = 'content';
   for (const member of manifest.members) {
-    if (member.encoding.includes('age') && options.identityFile === undefined) {
-      await decodeMember(
-        archive,
-        { ...member, encoding: [], uncompressedSizeBytes: member.sizeBytes },
-        undefined,
-        options,
-      );
-      level = 'digest';
+    const sealed = member.encoding.includes('age') && options.identityFile === undefined;
+    if (sealed) level = 'digest';
+    const surveyed = survey.members.get(member.name);
+    if (surveyed !== undefined && isAsRecorded(surveyed, member, manifest, sealed)) {
+      options.onBytes?.(member.sizeBytes);
+    } else if (sealed) {
+      const asStored: Member = { ...member, encoding: [], uncompressedSizeBytes: member.sizeBytes };
+      await decodeMember(archive, asStored, undefined, options);
     } else {
       await verifyMember(archive, member, options);
     }
   }
-  return { level, sha256, sizeBytes, manifest };
+  return { level, sha256: survey.digests.sha256 as string, sizeBytes, manifest };
 }
 
-async function digestWhole(file: string, signal: AbortSignal): Promise<string> {
+function sizeOf(file: string): number {
   const fd = openRegularFile(file);
-  try {
-    const { sha256 } = await digestFile(fd, fstatSync(fd).size, ['sha256'], () => signal.throwIfAborted());
-    return sha256 as string;
-  } finally {
-    closeSync(fd);
-  }
+  const { size } = fstatSync(fd);
+  closeSync(fd);
+  return size;
+}
+
+/** @returns whether a member is just as the manifest says; of others a closer look tells more */
+function isAsRecorded(found: SurveyedMember, member: Member, manifest: Manifest, sealed: boolean): boolean {
+  const { offsetBytes, sizeBytes, sha256, encoding, uncompressedSizeBytes, kind } = member;
+  const sameBytes =
+    found.offsetBytes === offsetBytes && found.sizeBytes === sizeBytes && found.sha256 === sha256;
+  if (!sameBytes || sealed) return sameBytes;
+  if (encoding.length !== 1 || encoding[0] !== 'zst' || found.original === undefined) return false;
+  if (found.original.sizeBytes !== uncompressedSizeBytes) return false;
+  return (
+    kind !== 'list' ||
+    (fileCountOf(member, manifest) ?? found.original.zeroCount) === found.original.zeroCount
+  );
+}
+
+/** @returns how many files a list must name, by the tree that it belongs to */
+function fileCountOf({ name }: Member, { members }: Manifest): number | undefined {
+  const treeName = name.replace(/\.list(\.zst)?(\.age)?$/, '.tar$1$2');
+  return members.find((member) => member.name === treeName)?.tree?.fileCount;
 }
 
 async function verifyMember(archive: ArchiveReader, member: Member, options: DecodeOptions): Promise<void> {
@@ -70,14 +109,13 @@ async function verifyMember(archive: ArchiveReader, member: Member, options: Dec
   };
   await decodeMember(archive, member, member.kind === 'list' ? countEntries : undefined, options);
   if (member.kind !== 'list') return;
-  const treeName = member.name.replace(/\.list(\.zst)?(\.age)?$/, '.tar$1$2');
-  const tree = archive.manifest.members.find(({ name }) => name === treeName);
-  if (tree?.tree !== undefined && tree.tree.fileCount !== entries) {
+  const fileCount = fileCountOf(member, archive.manifest);
+  if (fileCount !== undefined && fileCount !== entries) {
     throw cannot(
       'content-mismatch',
       'verify member',
       member.name,
-      `it lists ${entries} files, the manifest says ${tree.tree.fileCount}`,
+      `it lists ${entries} files, the manifest says ${fileCount}`,
     );
   }
 }

@@ -36,9 +36,12 @@ export interface FileAccess {
 
 export const PRIVATE: FileAccess = { mode: 0o600 };
 
-/** @returns a fresh name for the unfinished form of a file, beside it: `<dir>/.part-<name>.<random>` */
-export function partPath(finalPath: string): string {
-  return join(dirname(finalPath), `${PART_PREFIX}${basename(finalPath)}.${randomBytes(4).toString('hex')}`);
+/**
+ * @param mark 8 hexadecimal digits; left out: random ones
+ * @returns a name for the unfinished form of a file, beside it: `<dir>/.part-<name>.<mark>`
+ */
+export function partPath(finalPath: string, mark = randomBytes(4).toString('hex')): string {
+  return join(dirname(finalPath), `${PART_PREFIX}${basename(finalPath)}.${mark}`);
 }
 
 /** Opens a new file for writing and reading back; never an existing one, never through a link. */

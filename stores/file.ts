@@ -1,7 +1,18 @@
 // Archives in a directory of this host: a disk, a mounted share.
 // Nothing outside the root is read or written: no link below it is followed, only regular files are opened.
 // The root itself may be a link, it is the administrator's. Files are made 0600, directories 0700.
-import { closeSync, constants, type Dirent, fsync, readdirSync, rmSync, write } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  type Dirent,
+  fstatSync,
+  fsync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  write,
+} from 'node:fs';
 import { type FileHandle, lstat, open, opendir, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -40,8 +51,8 @@ export function openFileStore(root: string): Store {
     url: pathToFileURL(root).href,
     list: (directory) => list(root, directory),
     stat: (path) => stat(root, path),
-    read: (path) => read(root, path),
-    create: (path) => create(root, path, leftovers),
+    read: (path, fromBytes) => read(root, path, fromBytes),
+    create: (path, source) => create(root, path, leftovers, source),
     remove: (path) => remove(root, path),
     async [Symbol.asyncDispose]() {},
   };
@@ -132,7 +143,7 @@ async function stat(root: string, below: string): Promise<StoreEntry | undefined
   return path === undefined ? undefined : entryOf(path, basename(below));
 }
 
-async function* read(root: string, below: string): AsyncGenerator<Buffer> {
+async function* read(root: string, below: string, fromBytes = 0): AsyncGenerator<Buffer> {
   const path = await findPath(root, below);
   const notFound = 'no such file or directory';
   if (path === undefined) throw cannot('store-not-found', 'read', join(root, below), notFound);
@@ -149,9 +160,14 @@ async function* read(root: string, below: string): AsyncGenerator<Buffer> {
   try {
     const before = await file.stat({ bigint: true });
     if (!before.isFile()) throw cannot('io', 'read', path, 'it is no regular file');
-    let left = Number(before.size);
+    let left = Number(before.size) - fromBytes;
     while (left > 0) {
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(Math.min(READ_BYTES, left)));
+      const length = Math.min(READ_BYTES, left);
+      const { buffer, bytesRead } = await file.read({
+        buffer: Buffer.allocUnsafe(length),
+        length,
+        position: Number(before.size) - left,
+      });
       if (bytesRead === 0) break;
       left -= bytesRead;
       yield buffer.subarray(0, bytesRead);
@@ -170,68 +186,106 @@ async function* read(root: string, below: string): AsyncGenerator<Buffer> {
 type Leftovers = Map<string, string[]>;
 
 /** Removes what a run left that was ended while it wrote this very file. */
-function sweepLeftovers(leftovers: Leftovers, directory: string, file: string): void {
+function sweepLeftovers(leftovers: Leftovers, directory: string, file: string, keep: string): void {
   let names = leftovers.get(directory);
   if (names === undefined) {
     names = readdirSync(directory).filter((name) => isPart(name));
     leftovers.set(directory, names);
   }
-  for (const name of names) if (isPart(name, file)) rmSync(join(directory, name), { force: true });
+  for (const name of names)
+    if (name !== keep && isPart(name, file)) rmSync(join(directory, name), { force: true });
 }
 
-async function create(root: string, below: string, leftovers: Leftovers): Promise<Upload> {
+/** @returns undefined where nothing usable is there */
+function openLeftover(part: string): { fd: number; sizeBytes: number } | undefined {
+  const found = lstatSync(part, { throwIfNoEntry: false });
+  if (found === undefined) return undefined;
+  if (found.isFile() && found.nlink === 1) {
+    const fd = openSync(part, constants.O_RDWR | constants.O_APPEND | constants.O_NOFOLLOW);
+    return { fd, sizeBytes: fstatSync(fd).size };
+  }
+  rmSync(part, { recursive: true });
+  return undefined;
+}
+
+async function create(
+  root: string,
+  below: string,
+  leftovers: Leftovers,
+  source: string | undefined,
+): Promise<Upload> {
   checkStorePath(below);
   const path = join(root, below);
   const directory = dirname(path);
   await findDirectory(root, parentOf(below));
-  const part = partPath(path);
+  const part = partPath(path, source);
   let fd: number;
+  let resumedBytes = 0;
   try {
     makeDirectory(directory);
   } catch (error) {
     throw fail('make directory', directory, error);
   }
   try {
-    sweepLeftovers(leftovers, directory, basename(path));
-    fd = createFile(part);
+    sweepLeftovers(leftovers, directory, basename(path), basename(part));
+    const left = source === undefined ? undefined : openLeftover(part);
+    fd = left?.fd ?? createFile(part);
+    resumedBytes = left?.sizeBytes ?? 0;
   } catch (error) {
     throw fail('write', path, error);
   }
-  let state: 'open' | 'closed' | 'published' = 'open';
+  let isOpen = true;
+  let isPublished = false;
+  let writtenBytes = resumedBytes;
   let writing = Promise.resolve();
   const early = startEarlySync(fd);
+  const close = (): void => {
+    if (isOpen) closeSync(fd);
+    isOpen = false;
+  };
   const settled = (): Promise<void> =>
     writing.catch((error) => {
       throw fail('write', path, error);
     });
-  const close = (): void => {
-    if (state === 'open') closeSync(fd);
-    if (state !== 'published') state = 'closed';
+  const flush = async (): Promise<void> => {
+    await settled();
+    if (!isOpen) return;
+    try {
+      await early.settled();
+      await syncFile(fd);
+      close();
+    } catch (error) {
+      throw fail('publish', path, error);
+    }
   };
   return {
+    resumedBytes,
+    local: { file: part, writtenBytes: () => writtenBytes },
     async write(chunk) {
       await settled();
-      // the disk writes this one while the next one is fetched and hashed
-      writing = writeAll(fd, chunk).then(() => early.wrote(chunk.length));
+      // the disk writes this one while the next one is fetched
+      writing = writeAll(fd, chunk).then(() => {
+        writtenBytes += chunk.length;
+        early.wrote(chunk.length);
+      });
       writing.catch(() => {}); // told by the next call
     },
-    async publish() {
-      await settled();
+    flush,
+    async publish(elsewhere) {
+      await flush();
       try {
-        await early.settled();
-        await syncFile(fd);
-        close();
-        publish(part, path);
-        state = 'published';
+        if (elsewhere !== undefined) makeDirectory(dirname(join(root, elsewhere)));
+        publish(part, elsewhere === undefined ? path : join(root, elsewhere));
+        isPublished = true;
       } catch (error) {
         throw fail('publish', path, error);
       }
     },
-    async abort() {
+    async abort(keep = false) {
       await writing.catch(() => {});
       await early.settled().catch(() => {}); // its descriptor may be another file's soon
       close();
-      if (state !== 'published') rmSync(part, { force: true });
+      if (!isPublished && !(keep && source !== undefined)) rmSync(part, { force: true });
     },
   };
 }

@@ -40,7 +40,7 @@ export async function openSftpStore(options: SftpOptions): Promise<Store> {
     url: connection.url,
     list: (directory) => list(connection, directory),
     stat: (path) => stat(connection, path),
-    read: (path) => read(connection, path),
+    read: (path, fromBytes) => read(connection, path, fromBytes),
     create: (path) => create(connection, path),
     remove: (path) => remove(connection, path),
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
@@ -149,7 +149,7 @@ async function stat(connection: SftpConnection, path: string): Promise<StoreEntr
   }
 }
 
-async function* read(connection: SftpConnection, path: string): AsyncGenerator<Buffer> {
+async function* read(connection: SftpConnection, path: string, fromBytes = 0): AsyncGenerator<Buffer> {
   const where = locate(connection, path);
   const { url, request } = connection;
   const refuse = (cause: string): GarnerError => cannot('io', 'read', `${url}/${path}`, cause);
@@ -166,7 +166,7 @@ async function* read(connection: SftpConnection, path: string): AsyncGenerator<B
     if (!opened.isFile()) throw refuse('it is no regular file');
     const { sizeBytes, modifiedMs } = toEntry(url, path, nameOf(path), opened);
     const blocks: Promise<Buffer>[] = [];
-    for (let asked = 0; asked < sizeBytes || blocks.length > 0; ) {
+    for (let asked = fromBytes; asked < sizeBytes || blocks.length > 0; ) {
       while (asked < sizeBytes && blocks.length < BLOCKS_IN_FLIGHT) {
         const from = asked;
         const length = Math.min(BLOCK_BYTES, sizeBytes - from);
@@ -265,7 +265,16 @@ async function create(connection: SftpConnection, path: string): Promise<Upload>
   const inFlight: Promise<void>[] = [];
   let position = 0;
   let published = false;
+  const flush = async (): Promise<void> => {
+    try {
+      await Promise.all(inFlight);
+      await syncFile(connection, handle);
+    } catch (error) {
+      throw fail(connection, 'write', path, error);
+    }
+  };
   return {
+    resumedBytes: 0,
     async write(chunk) {
       try {
         for (let offset = 0; offset < chunk.length; offset += BLOCK_BYTES) {
@@ -281,15 +290,17 @@ async function create(connection: SftpConnection, path: string): Promise<Upload>
         throw fail(connection, 'write', path, error);
       }
     },
-    async publish() {
+    flush,
+    async publish(elsewhere = path) {
+      await flush();
       try {
-        await Promise.all(inFlight);
-        await syncFile(connection, handle);
-        if ((await stat(connection, path)) !== undefined) {
-          throw cannot('store-exists', 'publish', `${url}/${path}`, 'it exists already');
+        if (elsewhere !== path) await makeDirectory(connection, parentOf(elsewhere));
+        if ((await stat(connection, elsewhere)) !== undefined) {
+          throw cannot('store-exists', 'publish', `${url}/${elsewhere}`, 'it exists already');
         }
+        const target = locate(connection, elsewhere);
         // never overwrites: OpenSSH links and unlinks, and the protocol asks it of all
-        await request<void>((sftp, done) => sftp.rename(part, where, done));
+        await request<void>((sftp, done) => sftp.rename(part, target, done));
         published = true;
         // on file systems with a journal this makes the new name durable too
         await syncFile(connection, handle);

@@ -19,15 +19,25 @@ export interface StoreEntry {
 
 /** A file on its way into a store: unfinished and unseen until it is published. */
 export interface Upload {
+  /** How much an earlier upload has left, where this one goes on from it: writing begins behind that. */
+  readonly resumedBytes: number;
+  /** The unfinished file, where it lies on this host and can be read back. */
+  readonly local?: { file: string; writtenBytes(): number };
   /** Writes on; the chunk is not the caller's to change any more. An error may be told by the next call. */
   write(chunk: Buffer): Promise<void>;
+  /** Makes all that was written durable. */
+  flush(): Promise<void>;
   /**
    * Makes all that was written durable and gives the file its final name.
+   * @param path another one than that it was created for; directories above it are made
    * @throws store-exists where the name is taken: nothing is ever overwritten
    */
-  publish(): Promise<void>;
-  /** Removes what was written. Safe to call after a failed publish; does nothing after a successful one. */
-  abort(): Promise<void>;
+  publish(path?: string): Promise<void>;
+  /**
+   * Ends it: removes what was written. Safe to call after a failed publish; does nothing after a successful one.
+   * @param keep leaves what was written for an upload that resumes it, where the store can
+   */
+  abort(keep?: boolean): Promise<void>;
 }
 
 /** Paths are relative to the store's root, with `/` between their parts, `''` for the root itself. */
@@ -44,11 +54,16 @@ export interface Store extends AsyncDisposable {
   stat(path: string): Promise<StoreEntry | undefined>;
   /**
    * Reads a regular file in order, memory bounded.
+   * @param fromBytes where to begin
    * @throws store-not-found; io where it is no regular file or ends before the size it had when it was opened
    */
-  read(path: string): AsyncIterable<Buffer>;
-  /** Starts a new file; directories above it are made, and what an ended run left of the file is swept. */
-  create(path: string): Promise<Upload>;
+  read(path: string, fromBytes?: number): AsyncIterable<Buffer>;
+  /**
+   * Starts a new file; directories above it are made, and what an ended run left of the file is swept.
+   * @param source names exactly what is uploaded, by 8 hexadecimal digits: what an upload of the same source has left is
+   *   resumed, where the store can. What was left is foreign: the caller reads it back before it trusts it
+   */
+  create(path: string, source?: string): Promise<Upload>;
   /** Removes a file; one that is gone already is no error. */
   remove(path: string): Promise<void>;
 }
