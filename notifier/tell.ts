@@ -10,6 +10,7 @@ import { type Message, subjectOf } from './message.ts';
 import type { NotifySettings } from './settings.ts';
 import type { Channel, RunStart } from './transport.ts';
 
+export { groupMessages } from './grouping.ts';
 export { type Fact, type Message, makeMessage } from './message.ts';
 export { loadNotifySettings, type NotifySettings } from './settings.ts';
 
