@@ -31,6 +31,30 @@ export interface HostConfiguration {
   quotaBytes: number | undefined;
 }
 
+/** Where archives are copied to from this host. */
+export interface PushTarget {
+  /** What messages and the command line call it. */
+  name: string;
+  url: string;
+  identityFile: string | undefined;
+  /** Fingerprints `SHA256:…`; another key is refused. */
+  hostKeys: string[];
+  /** The work directory that archives come from; undefined: the archive store. */
+  from: string | undefined;
+  /** Whether archives go from the work directory once they are proven at the target. */
+  remove: boolean;
+  /** What stays at the target; undefined: everything. */
+  retention: Policy | undefined;
+}
+
+/** What `archiver push` reads: an application host has targets and no archive store. */
+export interface PushConfiguration {
+  file: string;
+  /** The archive store and its catalog; undefined: there is none. */
+  archives: { root: string; catalog: string } | undefined;
+  targets: PushTarget[];
+}
+
 export interface ArchiverConfiguration {
   /** The configuration file, for messages. */
   file: string;
@@ -77,7 +101,7 @@ const hostUrl = z.string().superRefine((text, context) => {
   else if (url.protocol === 'file:') {
     if (url.hostname !== '' || url.pathname === '/' || pathOf(text) === undefined)
       refuse('a file URL looks like file:///var/lib/garner/work');
-  } else if (url.protocol !== 'sftp:') refuse('only sftp:// and file:// URLs can be pulled from');
+  } else if (url.protocol !== 'sftp:') refuse('only sftp:// and file:// URLs are stores');
   else if (url.hostname === '') refuse('it names no host');
 });
 
@@ -98,30 +122,47 @@ const size = z.string('it is no size in quotes or with a unit, such as 50GB').tr
   return z.NEVER;
 });
 
+const hostKeys = z
+  .array(z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}=?$/, 'it is no fingerprint such as SHA256:…'))
+  .default([]);
+
 const hostSchema = z.strictObject({
   url: hostUrl,
   identityFile: absolutePath.optional(),
-  hostKeys: z
-    .array(z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}=?$/, 'it is no fingerprint such as SHA256:…'))
-    .default([]),
+  hostKeys,
   applications: z.array(application).min(1, 'leave it out to pull all').optional(),
   remove: z.boolean().default(false),
   expect: z.record(application, durationSchema).default({}),
   quota: size.optional(),
 });
 
+const nameOf = (what: string) =>
+  z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9.-]*$/, `a ${what} name has lower-case letters, digits, dots and dashes only`)
+    .max(180);
+
+const targetSchema = z
+  .strictObject({
+    to: hostUrl,
+    identityFile: absolutePath.optional(),
+    hostKeys,
+    from: absolutePath.optional(),
+    remove: z.boolean().default(false),
+    retention: policySchema.optional(),
+  })
+  .refine(({ from, remove }) => !remove || from !== undefined, {
+    path: ['remove'],
+    error: 'archives are removed from a work directory only: say `from` too',
+  });
+
 const configurationSchema = z.strictObject({
-  archive: archiveRoot,
+  archive: archiveRoot.optional(),
   catalog: absolutePath.optional(),
   parallel: z.int().min(1).max(1000).default(20),
   retention: policySchema.optional(),
-  hosts: z.record(
-    z
-      .string()
-      .regex(/^[a-z0-9][a-z0-9.-]*$/, 'a host name has lower-case letters, digits, dots and dashes only')
-      .max(180),
-    hostSchema,
-  ),
+  hosts: z.record(nameOf('host'), hostSchema).optional(),
+  push: z.record(nameOf("target's"), targetSchema).default({}),
 });
 
 /** @returns the configuration file: `--config`, else archiver.yaml in the directory of the configuration */
@@ -134,18 +175,13 @@ export function configurationFile(option: string | undefined): string {
  * @throws configuration, naming file and key; configuration-permissions
  */
 export function readConfiguration(file: string): ArchiverConfiguration {
-  const text = readText(file);
-  const { archive, catalog, hosts, retention, parallel } = validate(file, text);
-  const urls = Object.values(hosts).map(({ url }) => url);
-  urls.forEach(registerUrlSecret);
-  checkOwnership(
-    file,
-    urls.some((url) => new URL(url).password !== ''),
-  );
+  const { archive, catalog, hosts, retention, parallel } = readChecked(file);
+  if (archive === undefined) throw unusable(file, 'archive: it is missing');
+  if (hosts === undefined) throw unusable(file, 'hosts: it is missing');
   return {
     file,
     root: archive,
-    catalog: catalog ?? join(archive, '.catalog', 'catalog.sqlite'),
+    catalog: catalog ?? catalogOf(archive),
     parallel,
     retention,
     hosts: Object.entries(hosts).map(([name, { quota, ...host }]) => ({
@@ -156,6 +192,59 @@ export function readConfiguration(file: string): ArchiverConfiguration {
       applications: host.applications,
     })),
   };
+}
+
+/**
+ * Reads the targets of `archiver push` in archiver.yaml.
+ * @param names from the command line; none: all
+ * @throws configuration, naming file and key; configuration-permissions; usage where a name is none of them
+ */
+export function readPushConfiguration(file: string, names: string[]): PushConfiguration {
+  const { archive, catalog, push } = readChecked(file);
+  const known = Object.keys(push);
+  if (known.length === 0) throw unusable(file, 'push: it is missing');
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw cannot('usage', 'find target', unknown, `it is not in ${file}`, {
+      hint: `targets there: ${known.join(', ')}`,
+    });
+  }
+  const targets = Object.entries(push)
+    .filter(([name]) => names.length === 0 || names.includes(name))
+    .map(([name, { to, identityFile, from, retention, ...target }]) => ({
+      name,
+      url: to,
+      identityFile,
+      from,
+      retention,
+      ...target,
+    }));
+  const homeless = targets.find(({ from }) => from === undefined);
+  if (archive === undefined && homeless !== undefined)
+    throw unusable(file, `push.${homeless.name}.from: it is missing, and there is no archive store`);
+  return {
+    file,
+    archives: archive === undefined ? undefined : { root: archive, catalog: catalog ?? catalogOf(archive) },
+    targets,
+  };
+}
+
+function readChecked(file: string): z.output<typeof configurationSchema> {
+  const content = validate(file, readText(file));
+  const urls = [
+    ...Object.values(content.hosts ?? {}).map(({ url }) => url),
+    ...Object.values(content.push).map(({ to }) => to),
+  ];
+  urls.forEach(registerUrlSecret);
+  checkOwnership(
+    file,
+    urls.some((url) => new URL(url).password !== ''),
+  );
+  return content;
+}
+
+function catalogOf(root: string): string {
+  return join(root, '.catalog', 'catalog.sqlite');
 }
 
 /**
@@ -219,10 +308,16 @@ function validate(file: string, text: string): z.output<typeof configurationSche
   const issue = result.error.issues[0] as z.core.$ZodIssue;
   const unknown = issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
   const key = [...issue.path, ...unknown].map(String).join('.');
-  throw new GarnerError(
+  throw unusable(file, `${key === '' ? '' : `${key}: `}${issue.message}`);
+}
+
+function unusable(file: string, problem: string): GarnerError {
+  return new GarnerError(
     'configuration',
-    `cannot use "${escapeControls(file)}": ${key === '' ? '' : `${escapeControls(key)}: `}${escapeControls(issue.message)}`,
-    { hint: 'docs/archiver.md describes every key' },
+    `cannot use "${escapeControls(file)}": ${escapeControls(problem)}`,
+    {
+      hint: 'docs/archiver.md describes every key',
+    },
   );
 }
 

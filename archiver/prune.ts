@@ -93,7 +93,7 @@ export async function pruneHost(
 }
 
 /** One archive a run is what a policy of "the last three" deletes every day. */
-function isLarge(removed: number, of: number): boolean {
+export function isLarge(removed: number, of: number): boolean {
   return removed > 1 && (removed > LARGE_COUNT || removed > of * LARGE_SHARE);
 }
 

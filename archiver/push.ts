@@ -1,0 +1,324 @@
+// Copies archives from this host to another store: from an application host's work directory, laid out there as here, so
+// that an archiver pulls from it; or from the archive store to a further place, laid out as in the store. What was
+// copied is read back from the target before anything here is removed, or there pruned.
+import { dirname, join } from 'node:path';
+import { HISTORY_DIRECTORY, parseHistoryFile } from '../archive/history.ts';
+import { ARCHIVE_SUFFIX, type ArchiveName, groupName, parseName } from '../archive/name.ts';
+import { readSidecars, removeTransferred, transfer, verifyDigests } from '../archive/transfer.ts';
+import { asGarnerError, cannot, GarnerError } from '../lib/errors.ts';
+import { info } from '../lib/log.ts';
+import { plan } from '../lib/retention.ts';
+import { plural } from '../lib/text.ts';
+import { openFileStore } from '../stores/file.ts';
+import { openStore } from '../stores/open.ts';
+import type { Store, StoreEntry } from '../stores/store.ts';
+import { openCatalog } from './catalog/catalog.ts';
+import type { PushConfiguration, PushTarget } from './configuration.ts';
+import { archivePath, checkMark, MARK } from './layout.ts';
+import { isLarge } from './prune.ts';
+import { type Failure, type Result, tellFailure } from './run.ts';
+
+export interface PushReport {
+  target: string;
+  result: Result;
+  pushed: { name: string; sizeBytes: number; sha256: string }[];
+  /** Archives that were removed from the work directory. */
+  removed: string[];
+  /** Archives that were pruned at the target. */
+  pruned: string[];
+  /** The first failure. */
+  error: Failure | null;
+  failures: (Failure & { name?: string })[];
+}
+
+export interface PushOptions {
+  dryRun: boolean;
+  /** Prunes at the target also where much would go at once. */
+  allowLarge: boolean;
+  /** Marks a target that is new as a place for archives. */
+  init: boolean;
+  signal: AbortSignal;
+  onBytes: (count: number) => void;
+}
+
+/** An archive on this host. */
+interface Candidate {
+  name: string;
+  parsed: ArchiveName;
+  /** What retention counts by. */
+  time: Date;
+  sizeBytes: number;
+  modifiedMs: number;
+}
+
+interface Source {
+  store: Store;
+  candidates: Candidate[];
+  /** Where an archive is, here and at the target. */
+  pathOf(parsed: ArchiveName, name: string): string;
+  /** The directories of histories. */
+  histories: string[];
+}
+
+/**
+ * Pushes to one target.
+ * @returns what was done, and what failed
+ * @throws only where the run was ended
+ */
+export async function pushTo(
+  target: PushTarget,
+  { archives }: PushConfiguration,
+  options: PushOptions,
+): Promise<PushReport> {
+  const { signal, dryRun } = options;
+  const report: PushReport = {
+    target: target.name,
+    result: 'ok',
+    pushed: [],
+    removed: [],
+    pruned: [],
+    error: null,
+    failures: [],
+  };
+  const fail = (caught: unknown, name?: string): void => {
+    signal.throwIfAborted();
+    const failure = tellFailure(name === undefined ? target.name : `${target.name}: ${name}`, caught);
+    report.failures.push(name === undefined ? failure : { name, ...failure });
+    report.error ??= failure;
+    report.result = 'failed';
+  };
+  try {
+    await using from = await openFileStore(target.from ?? (archives as NonNullable<typeof archives>).root);
+    const source =
+      target.from === undefined
+        ? await archiveSource(from, archives as NonNullable<typeof archives>)
+        : await workSource(from);
+    await using to = await openStore(target.url, {
+      identityFile: target.identityFile,
+      hostKeys: target.hostKeys,
+      signal,
+    });
+    if (target.from === undefined) await checkTarget(to, target, options);
+    const there = await listTarget(to, source);
+    const { wanted, remove } = choose(source.candidates, there, target);
+    for (const candidate of wanted) {
+      try {
+        const pushed = await pushArchive(source, to, candidate, there, target.remove, options);
+        if (pushed !== undefined) report.pushed.push(pushed);
+        if (!target.remove || dryRun) continue;
+        await removeTransferred(source.store, source.pathOf(candidate.parsed, candidate.name));
+        report.removed.push(candidate.name);
+      } catch (error) {
+        fail(error, candidate.name);
+        if (asGarnerError(error).code === 'store-connect') return report;
+      }
+    }
+    if (!dryRun) await pushHistories(source, to);
+    // what failed may be what the others would be pruned for
+    if (report.failures.length === 0) report.pruned = await pruneTarget(to, source, remove, there, options);
+  } catch (error) {
+    fail(error);
+  }
+  return report;
+}
+
+/** What the work directory offers: all that has an archive's name. */
+async function workSource(store: Store): Promise<Source> {
+  const candidates = (await store.list('')).flatMap((entry): Candidate[] => {
+    const { kind, sizeBytes, modifiedMs } = entry;
+    const archive = archiveOf(entry);
+    if (kind !== 'file' || archive === undefined) return [];
+    return [{ ...archive, time: archive.parsed.time, sizeBytes, modifiedMs }];
+  });
+  return {
+    store,
+    candidates: candidates.toSorted((a, b) => a.time.getTime() - b.time.getTime()),
+    pathOf: (_parsed, name) => name + ARCHIVE_SUFFIX,
+    histories: [HISTORY_DIRECTORY],
+  };
+}
+
+/** What the catalog knows to be good. */
+async function archiveSource(
+  store: Store,
+  { root, catalog: file }: { root: string; catalog: string },
+): Promise<Source> {
+  checkMark(root);
+  await using catalog = openCatalog(file);
+  const rows = (await catalog.list(['present'])).filter(
+    (row) => row.verified !== null && row.problem === null,
+  );
+  const candidates: Candidate[] = [];
+  for (const { name, time, size_bytes: sizeBytes } of rows) {
+    const parsed = parseName(name) as ArchiveName;
+    const entry = await store.stat(archivePath(parsed, name));
+    // one that is gone or changed is for `verify` and `rescan` to tell
+    if (entry?.kind !== 'file' || entry.sizeBytes !== sizeBytes) continue;
+    candidates.push({ name, parsed, time: new Date(time), sizeBytes, modifiedMs: entry.modifiedMs });
+  }
+  const hosts = new Set(candidates.map(({ parsed }) => parsed.host));
+  return {
+    store,
+    candidates: candidates.toSorted((a, b) => a.time.getTime() - b.time.getTime()),
+    pathOf: archivePath,
+    histories: [...hosts].map((host) => join(host, HISTORY_DIRECTORY)),
+  };
+}
+
+function archiveOf({ name: file }: StoreEntry): { name: string; parsed: ArchiveName } | undefined {
+  if (!file.endsWith(ARCHIVE_SUFFIX)) return undefined;
+  const name = file.slice(0, -ARCHIVE_SUFFIX.length);
+  const parsed = parseName(name);
+  return parsed && { name, parsed };
+}
+
+/** An unmounted disk looks like an empty one: a copy of the archive store has its mark. */
+async function checkTarget(to: Store, { name }: PushTarget, { init, dryRun }: PushOptions): Promise<void> {
+  if ((await to.stat(MARK))?.kind === 'file') return;
+  if (!init) {
+    throw cannot('archive-store', 'push to', to.url, `it has no ${MARK}: not mounted, or not set up`, {
+      hint: `only where it is new: archiver push ${name} --init`,
+    });
+  }
+  if (dryRun) return;
+  const upload = await to.create(MARK);
+  try {
+    await upload.write(
+      Buffer.from('Copies of archives of garner lie here. Without this file, none is pruned.\n'),
+    );
+    await upload.publish();
+  } finally {
+    await upload.abort();
+  }
+}
+
+/** @returns the archives at the target that have a checksum file, by name */
+async function listTarget(to: Store, { candidates, pathOf }: Source): Promise<Map<string, StoreEntry>> {
+  const directories = new Set(candidates.map(({ parsed, name }) => dirname(pathOf(parsed, name))));
+  const there = new Map<string, StoreEntry>();
+  for (const directory of directories) {
+    const entries = await to.list(directory === '.' ? '' : directory);
+    const names = new Set(entries.map(({ name }) => name));
+    for (const entry of entries) {
+      const archive = archiveOf(entry);
+      if (archive === undefined || entry.kind !== 'file' || !names.has(`${entry.name}.sha256`)) continue;
+      there.set(archive.name, entry);
+    }
+  }
+  return there;
+}
+
+interface Choice {
+  wanted: Candidate[];
+  /** Per application of a host: what retention lets go at the target, and of how many. */
+  remove: { subject: string; names: string[]; of: number }[];
+}
+
+/** With retention, what the target would prune at once isn't sent. */
+function choose(
+  candidates: readonly Candidate[],
+  there: ReadonlyMap<string, StoreEntry>,
+  { retention }: PushTarget,
+): Choice {
+  if (retention === undefined) return { wanted: [...candidates], remove: [] };
+  const times = new Map([...there.keys()].map((name) => [name, (parseName(name) as ArchiveName).time]));
+  for (const { name, time } of candidates) times.set(name, time);
+  const points = [...times].map(([id, time]) => ({ id, time, verified: true }));
+  const groups = Map.groupBy(points, ({ id }) => {
+    const { host, application, instance } = parseName(id) as ArchiveName;
+    return `${host}/${groupName(application, instance)}`;
+  });
+  const plans = [...groups].map(([subject, members]) => ({
+    subject,
+    ...plan(members, retention, new Date()),
+    of: members.filter(({ id }) => there.has(id)).length,
+  }));
+  const kept = new Set(plans.flatMap(({ keep }) => keep.map(({ id }) => id)));
+  return {
+    wanted: candidates.filter(({ name }) => kept.has(name)),
+    remove: plans.map(({ subject, remove, of }) => ({
+      subject,
+      names: remove.map(({ id }) => id).filter((id) => there.has(id)),
+      of,
+    })),
+  };
+}
+
+/** @returns undefined where it is there already */
+async function pushArchive(
+  { store, pathOf }: Source,
+  to: Store,
+  candidate: Candidate,
+  there: ReadonlyMap<string, StoreEntry>,
+  prove: boolean,
+  { dryRun, signal, onBytes }: PushOptions,
+): Promise<PushReport['pushed'][number] | undefined> {
+  const { name, parsed, sizeBytes, modifiedMs } = candidate;
+  const path = pathOf(parsed, name);
+  const digests = await readSidecars(store, path);
+  const pushed = { name, sizeBytes, sha256: digests.sha256 as string };
+  const entry = there.get(name);
+  if (dryRun) return entry === undefined ? pushed : undefined;
+  if (entry !== undefined) {
+    const known = await readSidecars(to, path);
+    if (known.sha256 !== digests.sha256 || entry.sizeBytes !== sizeBytes) {
+      throw cannot('store-exists', 'push', name, 'another archive of that name is at the target', {
+        hint: 'compare the two: one of them was made anew or damaged',
+      });
+    }
+    // it was read back when it came; that it is still so must be known before it goes here
+    if (prove) await verifyDigests(to, path, signal);
+    return undefined;
+  }
+  const source = { sizeBytes, modifiedMs };
+  await transfer({ from: store, fromPath: path, to, toPath: path, signal, onBytes, digests, source });
+  await verifyDigests(to, path, signal);
+  info(`${name} pushed`);
+  return pushed;
+}
+
+/** Histories grow: what is there is replaced by the longer one. */
+async function pushHistories({ store, histories }: Source, to: Store): Promise<void> {
+  for (const directory of histories) {
+    const sizes = new Map((await to.list(directory)).map(({ name, sizeBytes }) => [name, sizeBytes]));
+    for (const { name, kind, sizeBytes } of await store.list(directory)) {
+      const host = /^[^-]+-(.+)\.jsonl$/.exec(name)?.[1];
+      if (kind !== 'file' || host === undefined || parseHistoryFile(name, host) === undefined) continue;
+      if (sizes.get(name) === sizeBytes) continue;
+      const path = join(directory, name);
+      const upload = await to.create(path);
+      try {
+        for await (const chunk of store.read(path)) await upload.write(chunk);
+        await to.remove(path);
+        await upload.publish();
+      } finally {
+        await upload.abort();
+      }
+    }
+  }
+}
+
+async function pruneTarget(
+  to: Store,
+  { pathOf }: Source,
+  remove: Choice['remove'],
+  there: ReadonlyMap<string, StoreEntry>,
+  { dryRun, allowLarge, signal }: PushOptions,
+): Promise<string[]> {
+  const pruned: string[] = [];
+  for (const { subject, names, of } of remove) {
+    if (isLarge(names.length, of) && !allowLarge) {
+      throw new GarnerError(
+        'prune-refused',
+        `cannot prune "${subject}" at ${to.url}: ${names.length} of ${plural(of, 'archive')} would go at once`,
+        { hint: 'look with archiver push --dry-run; if it is right: archiver push --allow-large' },
+      );
+    }
+    for (const name of names.filter((one) => there.has(one))) {
+      signal.throwIfAborted();
+      if (!dryRun) await removeTransferred(to, pathOf(parseName(name) as ArchiveName, name));
+      pruned.push(name);
+    }
+  }
+  return pruned;
+}

@@ -1,0 +1,165 @@
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { readPushConfiguration } from '../../archiver/configuration.ts';
+import { type PushOptions, pushTo } from '../../archiver/push.ts';
+import { daysAgo, type TestArchiver, testArchiver } from '../helpers/archiver.ts';
+import { makeArchive } from '../helpers/make-archive.ts';
+import { makeChroot, removeGroup, startSshd, testGroup } from '../helpers/sshd.ts';
+
+let archiver: TestArchiver;
+beforeEach(() => {
+  archiver = testArchiver();
+});
+afterEach(() => archiver.remove());
+
+/** Pushes in this process, as the command would. */
+async function push(options: Partial<PushOptions> = {}) {
+  const configuration = readPushConfiguration(archiver.configFile, []);
+  const { signal } = new AbortController();
+  const all = { dryRun: false, allowLarge: false, init: false, signal, onBytes: () => {}, ...options };
+  const [target] = configuration.targets;
+  return pushTo(target as NonNullable<typeof target>, configuration, all);
+}
+
+/** @returns the names of the archives in a directory that `sha256sum` finds whole */
+async function whole(directory: string): Promise<string[]> {
+  const sums = readdirSync(directory).filter((name) => name.endsWith('.sha256'));
+  await execa('sha256sum', ['-c', '--strict', ...sums], { cwd: directory });
+  return sums.map((name) => name.slice(0, -'.tar.sha256'.length)).sort();
+}
+
+const tars = (directory: string) => readdirSync(directory).filter((name) => name.endsWith('.tar'));
+
+describe('from a work directory', () => {
+  test('archives and histories go to a host that can do SFTP only; they are removed once they are proven there', async () => {
+    const group = `${testGroup()}-p`;
+    const chroot = await makeChroot(group);
+    const sshd = await startSshd({ chroot: chroot.path, group });
+    try {
+      const work = archiver.workDir('web1');
+      const made = [];
+      for (const days of [2, 1]) made.push(await makeArchive(work, { host: 'web1', time: daysAgo(days) }));
+      mkdirSync(join(work, 'history'));
+      const history = join(work, 'history/wiki-web1.jsonl');
+      writeFileSync(history, '{"one":1}\n');
+      writeFileSync(join(work, 'history/.hidden'), 'x');
+      writeFileSync(
+        archiver.configFile,
+        `push: {backup: {to: "${sshd.url('/work')}", identityFile: ${sshd.identityFile}, hostKeys: ["${sshd.hostKeys.ed25519}"], from: ${work}, remove: true}}\n`,
+        { mode: 0o600 },
+      );
+      const dry = await archiver.run(['push', '--dry-run', '--json']);
+      expect(dry.json.targets[0].pushed).toHaveLength(2);
+      expect(tars(chroot.workDir)).toEqual([]);
+      const done = await archiver.run(['push', '--json']);
+      const names = made.map(({ name }) => name);
+      expect(done).toMatchObject({ exitCode: 0, json: { result: 'ok', targets: [{ removed: names }] } });
+      expect(await whole(chroot.workDir)).toEqual(names.toSorted());
+      expect(readdirSync(work)).toEqual(['history']);
+
+      appendFileSync(history, '{"two":2}\n');
+      expect(await push()).toMatchObject({ result: 'ok', pushed: [] });
+      expect(readFileSync(join(chroot.workDir, 'history/wiki-web1.jsonl'), 'utf8')).toBe(
+        '{"one":1}\n{"two":2}\n',
+      );
+      expect(readdirSync(join(chroot.workDir, 'history'))).toEqual(['wiki-web1.jsonl']);
+    } finally {
+      await sshd.stop();
+      await removeGroup(group);
+      await execa('rm', ['-r', chroot.path]);
+    }
+  });
+
+  test('what was pushed is pulled by an archiver from the directory where it arrived', async () => {
+    const [work, inbox] = [archiver.workDir('web1'), archiver.workDir('inbox')];
+    const { name } = await makeArchive(work, { host: 'web1', time: daysAgo(1) });
+    archiver.configure(
+      `hosts: {web1: {url: "file://${inbox}"}}\npush: {inbox: {to: "file://${inbox}", from: ${work}, remove: true}}\n`,
+    );
+    archiver.setUp();
+    await push();
+    expect((await archiver.run(['pull', '--json'])).json.hosts[0].pulled[0].name).toBe(name);
+  });
+
+  test('nothing is removed where the target has another archive of that name, or a damaged one', async () => {
+    const [work, inbox] = [archiver.workDir('web1'), archiver.workDir('inbox')];
+    const { name } = await makeArchive(work, { host: 'web1', time: daysAgo(1) });
+    writeFileSync(
+      archiver.configFile,
+      `push: {inbox: {to: "file://${inbox}", from: ${work}, remove: true}}\n`,
+    );
+    await execa('cp', ['-r', `${work}/.`, inbox]);
+    // a flipped bit, by the size and the checksum file the same
+    const bytes = readFileSync(join(inbox, `${name}.tar`));
+    bytes[100] = (bytes[100] as number) ^ 1;
+    writeFileSync(join(inbox, `${name}.tar`), bytes);
+    expect(await push()).toMatchObject({
+      result: 'failed',
+      error: { code: 'checksum-mismatch' },
+      removed: [],
+    });
+    writeFileSync(join(inbox, `${name}.tar`), 'another');
+    expect(await push()).toMatchObject({ result: 'failed', error: { code: 'store-exists' }, removed: [] });
+    expect(await whole(work)).toEqual([name]);
+  });
+
+  test('a full target leaves nothing under a final name there, and everything here', async () => {
+    const [work, inbox] = [archiver.workDir('web1'), archiver.workDir('inbox')];
+    const { name } = await makeArchive(work, {
+      host: 'web1',
+      time: daysAgo(1),
+      content: Buffer.from(Array.from({ length: 3 << 20 }, () => Math.floor(Math.random() * 256))),
+    });
+    await execa('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'garner', inbox]);
+    try {
+      writeFileSync(
+        archiver.configFile,
+        `push: {inbox: {to: "file://${inbox}", from: ${work}, remove: true}}\n`,
+      );
+      expect(await push()).toMatchObject({ result: 'failed', error: { code: 'no-space' }, removed: [] });
+      expect(readdirSync(inbox)).toEqual([]);
+      expect(await whole(work)).toEqual([name]);
+    } finally {
+      await execa('umount', [inbox]);
+    }
+  });
+});
+
+describe('from the archive store', () => {
+  test('a further place keeps what its own retention keeps, and only where it is one', async () => {
+    const copies = join(archiver.directory, 'copies');
+    archiver.configureHosts(['web1'], {
+      top: `push: {usb: {to: "file://${copies}", retention: {last: 2}}}\n`,
+    });
+    archiver.setUp();
+    const names: string[] = [];
+    const deliver = async (days: number): Promise<void> => {
+      names.push((await makeArchive(archiver.workDir('web1'), { host: 'web1', time: daysAgo(days) })).name);
+      expect(await archiver.run(['pull'])).toMatchObject({ exitCode: 0 });
+    };
+    for (const days of [4, 3, 2]) await deliver(days);
+    expect(await push()).toMatchObject({ result: 'failed', error: { code: 'archive-store' } });
+    expect(existsSync(copies)).toBe(false);
+    expect(await push({ init: true })).toMatchObject({ pushed: [{ name: names[1] }, { name: names[2] }] });
+    await deliver(1);
+    expect(await push({ dryRun: true })).toMatchObject({ pushed: [{ name: names[3] }], pruned: [names[1]] });
+    expect(await push()).toMatchObject({ pushed: [{ name: names[3] }], pruned: [names[1]] });
+    const [group = ''] = readdirSync(join(copies, 'web1'));
+    expect(await whole(join(copies, 'web1', group))).toEqual(names.slice(2));
+    expect(archiver.stored().filter((file) => file.endsWith('.tar'))).toHaveLength(4);
+    expect(await push()).toMatchObject({ result: 'ok', pushed: [], pruned: [] });
+  });
+});
+
+test.each([
+  ['push: {a: {to: "file:///x"}}', /push\.a\.from: it is missing, and there is no archive store/],
+  ['push: {a: {to: "http://x", from: /w}}', /only sftp:\/\/ and file:\/\/ URLs are stores/],
+  ['archive: /a\npush: {a: {to: "file:///x", remove: true}}', /push\.a\.remove: .* say `from` too/],
+  ['push: {a: {to: "file:///x", from: /w, kep: 1}}', /push\.a\.kep: unknown key/],
+  ['archive: /a\nhosts: {}', /push: it is missing/],
+])('a wrong configuration is refused with its key: %s', (content, message) => {
+  writeFileSync(archiver.configFile, content, { mode: 0o600 });
+  expect(() => readPushConfiguration(archiver.configFile, [])).toThrow(message);
+});
