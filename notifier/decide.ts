@@ -1,5 +1,6 @@
 // Whether somebody is told of a run: a change of state always, the same trouble only as a reminder now and then.
 import type { HistoryRun } from '../archive/history.ts';
+import { kindOfCause } from './cause.ts';
 
 /** What a message is about, for routing: `recovered` is the first good run after trouble that was told. */
 export const LEVELS = ['ok', 'warnings', 'failed', 'missed', 'recovered'] as const;
@@ -9,8 +10,17 @@ export interface Decision {
   level: Level;
   /** false: the same was told not long ago. */
   tell: boolean;
-  /** The trouble that goes on, or that is over: its first run, and how many runs there were. */
-  trouble?: { since: string; runs: number };
+  /** The trouble that goes on, or that is over. */
+  trouble?: Trouble;
+}
+
+export interface Trouble {
+  /** When its first run began. */
+  since: string;
+  /** How many runs there were. */
+  runs: number;
+  /** What was told of it, for who is to know that it is over. */
+  told: Level[];
 }
 
 /** A nightly run is some minutes early or late: its reminder is due all the same. */
@@ -30,9 +40,7 @@ export function decide(run: HistoryRun, earlier: readonly HistoryRun[], remindMs
     if (!trouble.some(({ told }) => told)) return { level: 'ok', tell: true };
     return { level: 'recovered', tell: true, trouble: extent(trouble) };
   }
-  const going = isLocked
-    ? { level: 'warnings' as const }
-    : { level: run.result as Level, trouble: extent([...trouble, run]) };
+  const going = { level: levelOf(run), ...(!isLocked && { trouble: extent([...trouble, run]) }) };
   const same = trouble.slice(trouble.findLastIndex((other) => !isSame(other, run)) + 1);
   const last = same.findLast(({ told }) => told);
   const ageMs = last === undefined ? Infinity : Date.parse(run.finishedAt) - Date.parse(last.finishedAt);
@@ -40,13 +48,18 @@ export function decide(run: HistoryRun, earlier: readonly HistoryRun[], remindMs
   return { ...going, tell: ageMs < 0 || ageMs >= remindMs * (1 - EARLY) };
 }
 
-function extent(runs: readonly HistoryRun[]): { since: string; runs: number } {
-  return { since: (runs[0] as HistoryRun).startedAt, runs: runs.length };
+function extent(runs: readonly HistoryRun[]): Trouble {
+  const told = new Set(runs.flatMap((run) => (run.told ? levelOf(run) : [])));
+  return { since: (runs[0] as HistoryRun).startedAt, runs: runs.length, told: [...told] };
+}
+
+function levelOf({ result }: HistoryRun): Level {
+  return result === 'locked' ? 'warnings' : result;
 }
 
 /** Times, process ids and sizes in a cause make no other cause of it. */
 function isSame(a: HistoryRun, b: HistoryRun): boolean {
   const causeOf = ({ result, exitCode, summary }: HistoryRun): string =>
-    `${result} ${exitCode} ${summary.replace(/[0-9a-f]*\d[0-9a-f]*/gi, '#')}`;
+    `${result} ${exitCode} ${kindOfCause(summary)}`;
   return causeOf(a) === causeOf(b);
 }

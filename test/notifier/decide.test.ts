@@ -75,6 +75,29 @@ it('is not confused by a run that another one kept from starting', () => {
   ]);
 });
 
+it('knows what was told of trouble that is over, so that nobody else hears that it is', () => {
+  const at = (hour: number) => new Date(Date.UTC(2026, 0, 1, hour)).toISOString();
+  const run = (hour: number, result: HistoryRun['result'], told: boolean): HistoryRun => ({
+    ...{ name: 'x', startedAt: at(hour), finishedAt: at(hour), exitCode: 1, summary: '', archives: [] },
+    ...{ result, told },
+  });
+  const earlier = [
+    run(0, 'failed', true),
+    run(1, 'ok', true),
+    run(2, 'warnings', true),
+    run(3, 'failed', false),
+  ];
+  expect(decide(run(4, 'ok', false), earlier, DAY).trouble).toEqual({
+    since: at(2),
+    runs: 2,
+    told: ['warnings'],
+  });
+});
+
+it('stays fast whatever a command has said, night after night', () => {
+  expect(story(Array.from({ length: 300 }, () => `failed ${'a'.repeat(1000)}`))).toContain('-');
+});
+
 it('tells each time where that is asked for, and when the clock went back', () => {
   expect(story(['failed x', 'failed x'], 0)).toEqual(['failed 1', 'failed 2']);
   expect(story(['failed x', -5000, 'failed x'])).toEqual(['failed 1', 'failed 2']);
