@@ -25,6 +25,8 @@ export interface Message {
   /** What else there is to know, in its order. */
   facts: Fact[];
   log?: LogText;
+  /** The run that it is about; missing where it is about something else, or about a run that never was. */
+  run?: { id: string; durationMs: number };
 }
 
 /** A value may have several lines. */
@@ -61,7 +63,7 @@ const LEVEL_OF: Record<Result, Level> = {
 
 /** Makes a message of what is given; all of it may be foreign text. */
 export function makeMessage(content: Omit<Message, 'id' | 'time' | 'level'> & { level?: Level }): Message {
-  const { result, level = LEVEL_OF[result], name, host, summary, facts, log } = content;
+  const { result, level = LEVEL_OF[result], name, host, summary, facts, log, run } = content;
   return {
     id: randomUUID(),
     time: new Date().toISOString(),
@@ -78,6 +80,7 @@ export function makeMessage(content: Omit<Message, 'id' | 'time' | 'level'> & { 
         .join('\n'),
     })),
     ...(log && { log }),
+    ...(run && { run }),
   };
 }
 
@@ -85,7 +88,15 @@ export function makeMessage(content: Omit<Message, 'id' | 'time' | 'level'> & { 
 export function messageOfRun(
   run: ChildRun,
   verdict: Verdict,
-  about: { name: string; host: string; command: readonly string[]; decision: Decision; log: LogText },
+  about: {
+    name: string;
+    host: string;
+    command: readonly string[];
+    decision: Decision;
+    log: LogText;
+    /** By which its start was told. */
+    runId?: string;
+  },
 ): Message {
   const { archives, causes, result } = verdict;
   const { level, trouble } = about.decision;
@@ -117,7 +128,9 @@ export function messageOfRun(
     });
   }
   const summary = level === 'recovered' ? `${verdict.summary}, well again` : verdict.summary;
-  return makeMessage({ result, level, name: about.name, host: about.host, summary, facts, log: about.log });
+  const { name, host, log, runId = randomUUID() } = about;
+  const told = { id: runId, durationMs: run.durationMs };
+  return makeMessage({ result, level, name, host, summary, facts, log, run: told });
 }
 
 function showTime(time: Date): string {

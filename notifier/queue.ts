@@ -32,6 +32,7 @@ const queuedSchema = z.object({
     summary: z.string(),
     facts: z.array(z.object({ label: z.string(), value: z.string() })),
     log: z.object({ head: z.string(), tail: z.string(), leftOutBytes: z.number() }).optional(),
+    run: z.object({ id: z.uuid(), durationMs: z.number().nonnegative() }).optional(),
   }),
   transports: z.array(z.string()),
 });
