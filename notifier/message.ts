@@ -93,6 +93,8 @@ export function messageOfRun(
     host: string;
     command: readonly string[];
     decision: Decision;
+    /** What came of the tries before this one. */
+    failed: readonly string[];
     log: LogText;
     /** By which its start was told. */
     runId?: string;
@@ -110,6 +112,10 @@ export function messageOfRun(
       value: run.signal === undefined ? `${run.exitCode}` : `${run.exitCode} (${run.signal})`,
     },
   ];
+  if (about.failed.length > 0) {
+    const before = about.failed.map((cause, i) => `try ${i + 1}: ${cause}`);
+    facts.push({ label: 'Tries', value: [`${before.length + 1}`, ...before].join('\n') });
+  }
   if (causes.length > 0) facts.push({ label: 'Cause', value: causes.join('\n') });
   for (const archive of archives) {
     facts.push(
@@ -133,7 +139,8 @@ export function messageOfRun(
   return makeMessage({ result, level, name, host, summary, facts, log, run: told });
 }
 
-function showTime(time: Date): string {
+/** @returns `2026-11-21 02:15:00 UTC` */
+export function showTime(time: Date): string {
   return `${time.toISOString().replace('T', ' ').slice(0, 19)} UTC`;
 }
 

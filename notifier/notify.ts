@@ -2,22 +2,29 @@
 // unchanged, and the exit code is the command's whether or not anybody could be told.
 import { type CommandContext, type CommandMain, declareProgram, runProgram } from '../lib/command-line.ts';
 import { asGarnerError, cannot, causeText, EXIT, GarnerError } from '../lib/errors.ts';
+import { runSignal } from '../lib/interrupt.ts';
 import { setLogFormat, warn } from '../lib/log.ts';
 import type { SettingSources } from '../lib/settings.ts';
+import { tellOverdue } from './overdue.ts';
 import { runAndTell } from './run.ts';
+import { addRunOptions, type RunOptionTexts, readDuration, readRunOptions } from './run-options.ts';
 import { sendSample } from './sample.ts';
 import { loadNotifySettings, type NotifySettings } from './settings.ts';
 import { readCommand, type WrappedCommand } from './wrapped-command.ts';
 
 const EXAMPLE = `notify -- agent-mediawiki
 notify --name "nightly dump" -- /usr/local/bin/dump.sh --all
-notify test`;
+notify --schedule "15 2 * * *" --retry 2:10m -- agent-jira
+notify test
+notify overdue`;
 
-interface Options {
+interface Options extends RunOptionTexts {
   name?: string;
   config?: string;
   warningCodes?: boolean;
   quietOk?: boolean;
+  grace: string;
+  json?: boolean;
 }
 
 export const main: CommandMain = async (args, context) => {
@@ -41,31 +48,42 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
   const { known } = context;
   let exitCode = 0;
   const program = declareProgram('notify', 'Runs a command and tells how it ended.', EXAMPLE)
-    .usage('[options] -- COMMAND [ARG…]\n       notify test [options]')
-    .argument('[action]', 'test: send a sample through every transport')
+    .usage('[options] -- COMMAND [ARG…]\n       notify test|overdue [options]')
+    .argument('[action]', 'test: send a sample through every transport; overdue: tell what should have run')
     .option('--name <name>', 'what messages call the run (default: the name of the command)')
     .option('--config <file>', 'a file with settings, read in front of garner.env')
     .option('--warning-codes', 'exit codes 3 and 4 of the command mean warnings and locked')
     .option('--quiet-ok', 'no message where all is well')
-    .action(async (action: string | undefined, options: Options) => {
-      const sources: SettingSources = {
-        known,
-        configFile: options.config,
-        options: { NOTIFY_NAME: options.name, NOTIFY_QUIET_OK: options.quietOk ? 'true' : undefined },
-      };
-      if (action === 'test' && command === undefined) {
-        exitCode = await sendSample(load(sources));
-      } else if (action === undefined && command !== undefined && command.length > 0) {
-        const wrapped = readCommand(command);
-        const settings = loadFor(wrapped, sources);
-        const warningCodes = options.warningCodes === true;
-        exitCode = await runAndTell(command, wrapped, settings, { warningCodes, known });
-      } else {
-        throw cannot('usage', 'run', 'notify', 'no command is given', {
-          hint: 'notify [options] -- COMMAND [ARG…], or notify test',
-        });
-      }
-    });
+    .option('--grace <time>', 'with overdue: how late a run may be', '1h')
+    .option('--json', 'with overdue: one JSON object');
+  addRunOptions(program).action(async (action: string | undefined, options: Options) => {
+    const sources: SettingSources = {
+      known,
+      configFile: options.config,
+      options: {
+        NOTIFY_NAME: options.name,
+        NOTIFY_QUIET_OK: options.quietOk ? 'true' : undefined,
+        GARNER_TIMEOUT: options.timeout,
+      },
+    };
+    if (action === 'test' && command === undefined) {
+      exitCode = await sendSample(load(sources));
+    } else if (action === 'overdue' && command === undefined) {
+      const graceMs = readDuration('--grace', options.grace);
+      using interrupt = runSignal('looking for what is overdue');
+      exitCode = await tellOverdue(load(sources), { graceMs, json: options.json === true }, interrupt.signal);
+    } else if (action === undefined && command !== undefined && command.length > 0) {
+      const wrapped = readCommand(command);
+      const settings = loadFor(wrapped, sources);
+      const manner = await readRunOptions(options);
+      const warningCodes = options.warningCodes === true;
+      exitCode = await runAndTell(command, wrapped, settings, { warningCodes, manner, known });
+    } else {
+      throw cannot('usage', 'run', 'notify', 'no command is given', {
+        hint: 'notify [options] -- COMMAND [ARG…], or notify test, notify overdue',
+      });
+    }
+  });
   await runProgram(program, own);
   return exitCode;
 }

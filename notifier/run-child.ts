@@ -42,11 +42,12 @@ export interface ChildOutput {
 /**
  * Runs a command to its end, without a shell, in a process group of its own.
  * @param timeoutMs the longest it may run; 0 for no limit
+ * @param env added to its environment
  * @returns how it ended; a command that could not be started is a result too
  */
 export async function runChild(
   command: readonly string[],
-  { timeoutMs, output }: { timeoutMs: number; output: ChildOutput },
+  { timeoutMs, env, output }: { timeoutMs: number; env: Record<string, string>; output: ChildOutput },
 ): Promise<ChildRun> {
   const [file, ...args] = command as [string, ...string[]];
   const startedAt = new Date();
@@ -57,7 +58,7 @@ export async function runChild(
   try {
     child = spawn(file, args, {
       stdio: ['inherit', pipes[0]?.writeFd ?? 'pipe', pipes[1]?.writeFd ?? 'pipe'],
-      env: childEnvironment(),
+      env: { ...childEnvironment(), ...env },
       detached: true,
     });
   } catch (error) {

@@ -1,75 +1,69 @@
-// One run of a wrapped command: it is run, judged, kept in its history and told.
+// One run of a wrapped command: it is run in the manner that is asked for, judged, kept in its history and told.
 import { appendRun, HISTORY_DIRECTORY, type History, historyFile, readHistory } from '../archive/history.ts';
-import { asGarnerError, causeText, formatError } from '../lib/errors.ts';
+import { asGarnerError, causeText, EXIT, formatError } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
-import { warn, writeStderr } from '../lib/log.ts';
-import { loadSettings, type SettingTable } from '../lib/settings.ts';
+import { info, warn, writeStderr } from '../lib/log.ts';
+import type { SettingTable } from '../lib/settings.ts';
+import { formatDuration } from '../lib/text.ts';
 import { openWorkDir } from '../lib/work-dir.ts';
+import { attempt } from './attempt.ts';
 import { decide } from './decide.ts';
-import { judge } from './judge.ts';
-import { LogExcerpt, Tail } from './log-excerpt.ts';
 import { messageOfRun } from './message.ts';
+import { setOwnPriority } from './priority.ts';
 import { recordOf } from './record.ts';
-import { runChild } from './run-child.ts';
+import { lockRun } from './run-lock.ts';
+import type { Manner } from './run-options.ts';
+import { jitterOf, nextDue } from './schedule.ts';
 import type { NotifySettings } from './settings.ts';
 import { tell } from './tell.ts';
-import { jobSeries, registerCommandSecrets, showCommand, type WrappedCommand } from './wrapped-command.ts';
-
-/** An agent's JSON lists members and tables; what is longer is not read. */
-const KEPT_STDOUT_BYTES = 1 << 20;
-const KEPT_STDERR_BYTES = 64 << 10;
+import { interruptionOf, notBegun, pause, runTries, type Tries } from './tries.ts';
+import { jobSeries, type WrappedCommand } from './wrapped-command.ts';
 
 export interface RunOptions {
   /** Exit codes 3 and 4 mean warnings and locked, whatever the command is. */
   warningCodes: boolean;
+  manner: Manner;
   known: SettingTable;
 }
 
 /**
  * Runs a command and tells how it ended.
  * @returns the command's exit code, whatever became of the telling
+ * @throws io, where it is to be locked and can't be
  */
 export async function runAndTell(
   command: readonly string[],
   wrapped: WrappedCommand,
   settings: NotifySettings,
-  { warningCodes, known }: RunOptions,
+  options: RunOptions,
 ): Promise<number> {
-  const excerpt = new LogExcerpt();
-  const stdout = new Tail(KEPT_STDOUT_BYTES);
-  const stderr = new Tail(KEPT_STDERR_BYTES);
-  const run = await runChild(command, {
-    timeoutMs: settings.timeoutMs,
-    output: {
-      stdout(chunk) {
-        excerpt.write(chunk);
-        if (wrapped.makesArchive) stdout.write(chunk);
-      },
-      stderr(chunk) {
-        excerpt.write(chunk);
-        stderr.write(chunk);
-      },
-    },
-  });
-  if (run.notStarted !== undefined) {
-    writeStderr(`notify: cannot run "${showCommand(command.slice(0, 1))}": ${run.notStarted}\n`);
-  }
+  const { host, runDir } = settings;
+  const { schedule, lock: isLockAsked, jitterMs } = options.manner;
+  const name = settings.name ?? wrapped.name;
+  const series = settings.name === undefined || wrapped.makesArchive ? wrapped.series : jobSeries(name);
+  const waitMs = jitterOf(host, name, jitterMs);
+  const lock = await lockRun(runDir, series, isLockAsked);
+  const ended =
+    lock.heldBy === undefined
+      ? await runInManner(command, wrapped, settings, options, waitMs)
+      : notBegun('LOCKED', EXIT.locked.code, lock.heldBy);
+  if (lock.heldBy !== undefined) writeStderr(`notify: ${lock.heldBy}\n`);
+  const { run, verdict, failed, log } = ended;
   // from here on a signal only ends the telling: what is not told is queued
   using interrupt = runSignal('telling');
   try {
-    registerCommandSecrets(command);
-    registerSecretSettings(wrapped, known);
-    const said = { stdout: stdout.bytes().toString(), stderr: stderr.bytes().toString() };
-    const verdict = await judge(run, said, wrapped, { warningCodes, timeoutMs: settings.timeoutMs });
-    const name = settings.name ?? wrapped.name;
-    const series = settings.name === undefined || wrapped.makesArchive ? wrapped.series : jobSeries(name);
     const record = recordOf(run, verdict, name);
+    if (schedule !== undefined) {
+      record.schedule = schedule.text;
+      const finishedAt = new Date(record.finishedAt);
+      record.nextDueAt = nextDue(schedule, { startedAt: ended.begunAt, finishedAt }, waitMs).toISOString();
+    }
     const decision = decide(record, earlierRuns(settings, series), settings.remindMs);
     await keepRun(settings, series, { ...record, told: decision.tell }, interrupt.signal);
-    const { host } = settings;
+    lock.release();
     const isQuiet = decision.level === 'ok' && settings.quietOk;
     if (decision.tell && !isQuiet) {
-      const message = messageOfRun(run, verdict, { name, host, command, decision, log: excerpt.text() });
+      const message = messageOfRun(run, verdict, { name, host, command, decision, failed, log });
       await tell(message, settings, interrupt.signal);
     }
   } catch (error) {
@@ -80,6 +74,28 @@ export async function runAndTell(
   return run.timedOut && run.exitCode === 0 ? 143 : run.exitCode;
 }
 
+/** Waits, and runs the command as often as it may take. */
+async function runInManner(
+  command: readonly string[],
+  wrapped: WrappedCommand,
+  { timeoutMs }: NotifySettings,
+  { warningCodes, known, manner }: RunOptions,
+  waitMs: number,
+): Promise<Tries> {
+  setOwnPriority(manner.priority);
+  using waiting = runSignal('waiting');
+  if (waitMs > 0) {
+    if (manner.saysWaits) info(`waiting ${formatDuration(waitMs)} before the run`);
+    await pause(waitMs, waiting.signal);
+    if (waiting.signal.aborted) {
+      const { how, exitCode } = interruptionOf(waiting.signal);
+      return notBegun('FAILED', exitCode, `${how} before it was run`);
+    }
+  }
+  const env: Record<string, string> = manner.timeout === undefined ? {} : { GARNER_TIMEOUT: manner.timeout };
+  const once = (mark: string) => attempt(command, wrapped, { timeoutMs, warningCodes, env, known }, mark);
+  return await runTries(once, manner.retry, wrapped.isGarner || warningCodes, waiting.signal);
+}
 function earlierRuns({ workDir, host }: NotifySettings, series: string): History['runs'] {
   try {
     const { runs, damagedCount } = readHistory(
@@ -104,17 +120,5 @@ async function keepRun(
     appendRun(await openWorkDir(workDir, group, signal), series, host, run);
   } catch (error) {
     warn(`this run is not in the history: ${causeText(error)}`);
-  }
-}
-
-/** Secrets of the command's own configuration: it may print them. One that can't be read is the command's to report. */
-function registerSecretSettings({ settingsOf, configFile }: WrappedCommand, known: SettingTable): void {
-  for (const [name, setting] of Object.entries(known)) {
-    if (setting.secret !== true) continue;
-    try {
-      loadSettings({ [name]: setting }, { known, configFile, ...(settingsOf && { fileOf: settingsOf }) });
-    } catch {
-      // not notify's business
-    }
   }
 }

@@ -100,7 +100,7 @@ it('stands in the notification, which stays an OK', async () => {
   expect(verdict.result).toBe('OK');
   const log = { head: '', tail: '', leftOutBytes: 0 };
   const decision = { level: 'ok', tell: true } as const;
-  const about = { name: 'vault', host: 'web1', command: words, decision, log };
+  const about = { name: 'vault', host: 'web1', command: words, decision, failed: [], log };
   const text = textOf(messageOfRun(ended, verdict, about));
   expect(text).toMatch(/^Left out: +secrets\/master\.key: keep it elsewhere:\\x1b\[2J scp it back$/m);
 });
