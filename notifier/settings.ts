@@ -1,4 +1,5 @@
 // The settings of notify and of its transports, and what comes of them: the channels that messages leave by.
+import { cannot } from '../lib/errors.ts';
 import { loadModule, moduleNames } from '../lib/modules.ts';
 import {
   boolean,
@@ -32,7 +33,10 @@ const transportNames = (value: string): string[] => {
 
 const GENERAL_SETTINGS = {
   NOTIFY_NAME: { parse: text, describe: "what messages call the run; unset: the command's name" },
-  NOTIFY_TRANSPORTS: { parse: transportNames, default: 'email', describe: 'how messages are sent' },
+  NOTIFY_TRANSPORTS: {
+    parse: transportNames,
+    describe: 'by which ways messages leave, separated by commas; unset: by all that are configured',
+  },
   NOTIFY_REMIND: {
     parse: durationMs,
     default: '1d',
@@ -70,16 +74,21 @@ export interface NotifySettings {
 }
 
 /**
- * Reads the settings of notify and of the transports that NOTIFY_TRANSPORTS names.
+ * Reads the settings of notify and of the transports: of those that NOTIFY_TRANSPORTS names, else of all.
  * @throws configuration, naming file and key
  */
 export function loadNotifySettings(sources: SettingSources): NotifySettings {
   const values = loadSettings({ ...CORE_SETTINGS, ...GENERAL_SETTINGS }, sources);
   const channels = new Map<string, Channel>();
-  for (const name of values.NOTIFY_TRANSPORTS) {
+  for (const name of values.NOTIFY_TRANSPORTS ?? TRANSPORTS.keys()) {
     const transport = TRANSPORTS.get(name)!;
     const channel = transport.open(loadSettings(transport.settings, sources), values.GARNER_HOST);
     if (channel !== undefined) channels.set(name, channel);
+    else if (values.NOTIFY_TRANSPORTS !== undefined) {
+      throw cannot('configuration', 'use setting', 'NOTIFY_TRANSPORTS', `${name} is not configured`, {
+        hint: 'docs/transports.md has the settings of each',
+      });
+    }
   }
   return {
     channels,
