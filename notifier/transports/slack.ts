@@ -12,8 +12,8 @@ const LONGEST_TEXT = 4900;
 const escapeText = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 
-/** Mattermost and Rocket.Chat ring for a plain `@all`. */
-const muteMentions = (text: string): string => text.replaceAll('@', '@\u200b');
+/** Mattermost and Rocket.Chat ring for a plain `@all`, and know links and pictures of Markdown. */
+const muteMarkdown = (text: string): string => text.replaceAll('@', '@\u200b').replaceAll('](', ']\u200b(');
 
 export default defineTransport({
   settings: {
@@ -34,7 +34,7 @@ export default defineTransport({
         const text = within(
           LONGEST_TEXT,
           (longest) =>
-            `${escapeText(muteMentions(titleOf(message)))}\n${escapeText(inCodeBlock(shortTextOf(message, longest)))}`,
+            `${escapeText(muteMarkdown(titleOf(message)))}\n${escapeText(inCodeBlock(shortTextOf(message, longest)))}`,
           (made) => made.length,
         );
         const answer = await service.send({ body: json({ text }) }, signal);

@@ -28,6 +28,7 @@ function check({ method, path, headers, body }: ServiceRequest): Taken {
   if (/[<>]|&(?!(amp|lt|gt);)/.test(text)) throw 'markup';
   const title = text.slice(0, text.indexOf('\n'));
   if (/@\w/.test(title)) throw 'a mention';
+  if (title.includes('](')) throw 'a link';
   // all but the title is one block of code
   if (text.split('```').length !== 3 || !text.endsWith('\n```')) throw 'the block of code ends early';
   const shown = text.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
