@@ -1,7 +1,7 @@
 // Where things lie in the archive store: `<root>/<host>/<application>[.<instance>]/<name>.tar` with its checksum files,
 // the mark that says "this is the store, and it is mounted", and the quarantine.
 import { existsSync, lstatSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import {
   ARCHIVE_SUFFIX,
   type ArchiveName,
@@ -79,8 +79,12 @@ export function changedMs(path: string): number {
   return lstatSync(path, { throwIfNoEntry: false })?.ctimeMs ?? 0;
 }
 
+/** How long what a cut transfer has left waits to be resumed: a host that is pulled from once a day may be down for one. */
+const RESUME_MS = 3 * 86_400_000;
+
 /**
- * Removes what ended runs have left: unfinished files, and checksum files without archive that are older than a day.
+ * Removes what ended runs have left: checksum files without archive that are older than a day, and unfinished files, but
+ * for those of archives that a transfer may still go on with.
  * The caller holds the lock.
  */
 export function sweepHost(root: string, host: string): void {
@@ -91,10 +95,18 @@ export function sweepHost(root: string, host: string): void {
       const path = join(directory, name);
       const archive = name.replace(/\.(sha256|sha1)$/, '');
       const orphan = archive !== name && archive.endsWith(ARCHIVE_SUFFIX) && !names.has(archive);
-      if (name.startsWith(PART_PREFIX)) rmSync(path, { force: true, recursive: true });
-      else if (orphan && Date.now() - lstatSync(path).mtimeMs > ORPHAN_MS) rmSync(path, { force: true });
+      if (name.startsWith(PART_PREFIX)) {
+        if (!mayResume(path, name)) rmSync(path, { force: true, recursive: true });
+      } else if (orphan && Date.now() - lstatSync(path).mtimeMs > ORPHAN_MS) rmSync(path, { force: true });
     }
   }
+}
+
+function mayResume(path: string, name: string): boolean {
+  const found = lstatSync(path);
+  const archive = /^(.*)\.tar\.[0-9a-f]{8}$/.exec(name.slice(PART_PREFIX.length))?.[1];
+  if (!found.isFile() || archive === undefined || parseName(archive) === undefined) return false;
+  return Math.abs(Date.now() - found.mtimeMs) < RESUME_MS;
 }
 
 /**
@@ -119,17 +131,22 @@ export function deleteArchive(path: string): void {
   for (const checksum of CHECKSUMS) rmSync(`${path}.${checksum}`, { force: true });
 }
 
+/** @returns a path in the quarantine that is free, relative to the root */
+export function quarantinePath(root: string, host: string, name: string): string {
+  const plain = join(QUARANTINE, host, name + ARCHIVE_SUFFIX);
+  const stamp = new Date().toISOString().replace(/[-:.]/g, '');
+  return existsSync(join(root, plain)) ? `${plain}.${stamp}` : plain;
+}
+
 /**
  * Moves a bad archive and its checksum files to `<root>/.quarantine/<host>/`, where nothing counts or deletes it.
  * @param path absolute
  * @returns where it is now
  */
 export function moveToQuarantine(root: string, host: string, name: string, path: string): string {
-  const directory = join(root, QUARANTINE, host);
+  const target = join(root, quarantinePath(root, host, name));
+  const directory = dirname(target);
   makeDirectory(directory);
-  const stamp = new Date().toISOString().replace(/[-:.]/g, '');
-  const plain = join(directory, name + ARCHIVE_SUFFIX);
-  const target = existsSync(plain) ? `${plain}.${stamp}` : plain;
   renameSync(path, target);
   for (const checksum of CHECKSUMS)
     if (existsSync(`${path}.${checksum}`)) renameSync(`${path}.${checksum}`, `${target}.${checksum}`);

@@ -10,8 +10,8 @@ import { formatDuration, formatSize } from '../lib/text.ts';
 import type { Store, StoreEntry } from '../stores/store.ts';
 import { type ArchiveRow, type TransferRow, unverifiedRow } from './catalog/schema.ts';
 import type { HostConfiguration } from './configuration.ts';
-import { archivePath, checkSpace, fileSize, syncArchive } from './layout.ts';
-import { isBad, quarantine } from './quarantine.ts';
+import { archivePath, checkSpace, fileSize, quarantinePath, syncArchive } from './layout.ts';
+import { isBad, noteQuarantined, quarantine } from './quarantine.ts';
 import { checkQuota } from './quota.ts';
 import type { Run } from './run.ts';
 
@@ -97,17 +97,27 @@ export async function pullArchive(
     return { ...of, started_at: startedAt, ended_at: endedAt, problem };
   };
   let row: ArchiveRow;
+  const badPath = quarantinePath(configuration.root, host.name, name);
   try {
-    await transfer({
+    const { verified } = await transfer({
       from: store,
       fromPath: entry.name,
       to: run.archives,
       toPath: archivePath(parsed, name),
       signal: run.signal,
       onBytes: hooks.onBytes,
+      digests,
+      source: entry,
+      content: { badPath },
     });
-    row = await verifyAndRecord(run, parsed, name, path, digests, { event: 'pulled', transferred });
+    row = await verifyAndRecord(run, parsed, name, path, digests, { event: 'pulled', transferred, verified });
   } catch (error) {
+    const bad = join(configuration.root, badPath);
+    if (fileSize(bad) !== undefined) {
+      const found = { sha256, sha1: digests.sha1 ?? null };
+      const unverified = unverifiedRow(name, parsed, new Date().toISOString(), entry.sizeBytes);
+      await noteQuarantined(run, { ...unverified, ...found }, bad, error);
+    }
     await catalog.noteTransfer(transferred(asGarnerError(error).code)).catch(() => {}); // that error says more
     throw error;
   }
@@ -154,6 +164,8 @@ interface Finding {
   /** What is noted with it; undefined: it was known. */
   event: 'pulled' | 'adopted' | undefined;
   known?: ArchiveRow | undefined;
+  /** What was found when it came; undefined: it is read now. */
+  verified?: Verified | undefined;
   /** Tells of the transfer that has brought it. */
   transferred?: (problem: string | null) => TransferRow;
 }
@@ -168,7 +180,7 @@ async function verifyAndRecord(
   name: string,
   path: string,
   digests: Digests,
-  { event, known, transferred }: Finding,
+  { event, known, transferred, verified: found }: Finding,
 ): Promise<ArchiveRow> {
   const { catalog, signal } = run;
   const sha256 = digests.sha256 as string;
@@ -178,7 +190,7 @@ async function verifyAndRecord(
   let verified: Verified;
   try {
     // also refuses a manifest of another host, application or instance than the name's
-    verified = await verifyArchive(path, { expectedSha256: sha256, signal });
+    verified = found ?? (await verifyArchive(path, { expectedSha256: sha256, signal }));
   } catch (error) {
     signal.throwIfAborted();
     if (isBad(error)) await quarantine(run, row, path, error);

@@ -17,13 +17,22 @@ const BAD = new Set<string>(['checksum-missing', 'checksum-mismatch', 'content-m
  * @param path of the archive, absolute
  */
 export async function quarantine(
-  { configuration, catalog }: Pick<Run, 'configuration' | 'catalog'>,
+  run: Pick<Run, 'configuration' | 'catalog'>,
   row: ArchiveRow,
   path: string,
   reason: unknown,
 ): Promise<void> {
+  await noteQuarantined(run, row, moveToQuarantine(run.configuration.root, row.host, row.name, path), reason);
+}
+
+/** Writes down that an archive is in quarantine, and why. */
+export async function noteQuarantined(
+  { catalog }: Pick<Run, 'catalog'>,
+  row: ArchiveRow,
+  target: string,
+  reason: unknown,
+): Promise<void> {
   const { code, message } = asGarnerError(reason);
-  const target = moveToQuarantine(configuration.root, row.host, row.name, path);
   await catalog.record(
     { ...row, state: 'quarantined', verified: null, problem: code },
     { kind: 'quarantined', subject: row.name, detail: { code, message, movedTo: target } },

@@ -182,7 +182,7 @@ async function* read(root: string, below: string, fromBytes = 0): AsyncGenerator
   }
 }
 
-/** Unfinished files of ended runs, by directory: looked for once, the uploads of this store remove their own. */
+/** Unfinished files, by directory: those of ended runs are looked for once, uploads of this store add what they leave. */
 type Leftovers = Map<string, string[]>;
 
 /** Removes what a run left that was ended while it wrote this very file. */
@@ -285,7 +285,9 @@ async function create(
       await writing.catch(() => {});
       await early.settled().catch(() => {}); // its descriptor may be another file's soon
       close();
-      if (!isPublished && !(keep && source !== undefined)) rmSync(part, { force: true });
+      if (isPublished) return;
+      if (keep && source !== undefined) leftovers.get(directory)?.push(basename(part));
+      else rmSync(part, { force: true });
     },
   };
 }

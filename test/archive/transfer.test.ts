@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -12,9 +13,11 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { removeTransferred, transfer, verifyDigests } from '../../archive/transfer.ts';
+import { cannot } from '../../lib/errors.ts';
 import { openFileStore } from '../../stores/file.ts';
 import { openStore } from '../../stores/open.ts';
 import type { Store } from '../../stores/store.ts';
+import { makeArchive } from '../helpers/make-archive.ts';
 import { type Sshd, startSshd } from '../helpers/sshd.ts';
 import { makeTransferable } from '../helpers/transferable.ts';
 
@@ -187,6 +190,117 @@ describe.each([
     });
     await execa('sh', ['-c', `printf X | dd of=${FILE} bs=1 seek=1000 conv=notrunc`], { cwd: source });
     await expect(verifyDigests(from, FILE, signal)).rejects.toMatchObject({ code: 'checksum-mismatch' });
+  });
+});
+
+describe('a transfer that was cut', () => {
+  let source: string;
+  let target: string;
+  let to: Store;
+  beforeEach(async () => {
+    source = mkdtempSync(join(directory, 'source-'));
+    target = mkdtempSync(join(directory, 'target-'));
+    to = openFileStore(target);
+    await makeTransferable(source, NAME, 5_000_000);
+  });
+  const parts = (): string[] => readdirSync(target).filter((name) => name.startsWith('.part-'));
+
+  /** @returns how many bytes were read at the source, and what the transfer said */
+  async function copy(
+    cutAfterBytes = Number.POSITIVE_INFINITY,
+    modifiedMs = 1,
+  ): Promise<{ readBytes: number; resumedBytes?: number; error?: unknown }> {
+    const store = openFileStore(source);
+    let readBytes = 0;
+    async function* read(path: string, fromBytes?: number): AsyncGenerator<Buffer> {
+      for await (const chunk of store.read(path, fromBytes)) {
+        if (readBytes > cutAfterBytes) throw cannot('store-connect', 'go on with', 'web1', 'it is cut');
+        if (path === FILE) readBytes += chunk.length;
+        yield chunk;
+      }
+    }
+    const options = { fromPath: FILE, toPath: FILE, signal, source: { sizeBytes: 5_000_000, modifiedMs } };
+    try {
+      const { resumedBytes } = await transfer({ ...options, from: { ...store, read }, to });
+      await execa('sha256sum', ['--check', '--status', `${FILE}.sha256`], { cwd: target });
+      expect(parts()).toEqual([]);
+      return { readBytes, resumedBytes };
+    } catch (error) {
+      return { readBytes, error };
+    }
+  }
+
+  test('F30 goes on from what it has left, and reads only the rest at the source', async () => {
+    const cut = await copy(2_000_000);
+    expect(cut.error).toMatchObject({ code: 'store-connect' });
+    expect(readdirSync(target)).toEqual(parts());
+    expect(parts()).toHaveLength(1);
+    expect(await copy()).toEqual({ readBytes: 5_000_000 - cut.readBytes, resumedBytes: cut.readBytes });
+  });
+
+  test('F31 begins again where what was left is wrong by a bit', async () => {
+    const { readBytes } = await copy(2_000_000);
+    const part = join(target, parts()[0] as string);
+    const bytes = readFileSync(part);
+    bytes[1_000_000]! ^= 1;
+    writeFileSync(part, bytes);
+    expect(await copy()).toEqual({ readBytes: 5_000_000 - readBytes + 5_000_000, resumedBytes: 0 });
+  });
+
+  test('F31 begins again where what was left is longer than the source', async () => {
+    await copy(2_000_000);
+    writeFileSync(join(target, parts()[0] as string), Buffer.alloc(5_000_001));
+    expect(await copy()).toEqual({ readBytes: 5_000_000, resumedBytes: 0 });
+  });
+
+  test.each([
+    ['has changed', () => {}, 2],
+    [
+      'has other checksums',
+      async () => {
+        rmSync(join(source, FILE));
+        await makeTransferable(source, NAME, 5_000_000);
+      },
+      1,
+    ],
+  ])('F31 begins again where the source %s', async (_, change, modifiedMs) => {
+    await copy(2_000_000);
+    await change();
+    expect(await copy(undefined, modifiedMs)).toEqual({ readBytes: 5_000_000, resumedBytes: 0 });
+  });
+
+  test('leaves nothing where it was not cut, but wrong', async () => {
+    writeFileSync(join(source, `${FILE}.sha256`), `${'0'.repeat(64)}  ${FILE}\n`);
+    expect((await copy()).error).toMatchObject({ code: 'checksum-mismatch' });
+    expect(readdirSync(target)).toEqual([]);
+  });
+});
+
+describe('an archive whose members are to be verified', () => {
+  const badPath = '.bad/it.tar';
+  async function copy(host: string, manifest = {}): Promise<[string, ReturnType<typeof transfer>]> {
+    const [source, target] = ['source-', 'target-'].map((name) => mkdtempSync(join(directory, name)));
+    // large enough for a thread to follow
+    const content = randomBytes(40 << 20);
+    const made = await makeArchive(source as string, { host, time: new Date(0), content, manifest });
+    const [from, to] = [openFileStore(source as string), openFileStore(target as string)];
+    const path = `${made.name}.tar`;
+    const running = transfer({ from, fromPath: path, to, toPath: path, signal, content: { badPath } });
+    return [target as string, running];
+  }
+
+  test('is found good before it is published', async () => {
+    const [target, running] = await copy('web1');
+    expect(await running).toMatchObject({ verified: { level: 'content', manifest: { host: 'web1' } } });
+    await execa('sh', ['-c', 'sha256sum --check --status *.sha256'], { cwd: target });
+  });
+
+  test('never gets its name where they are not what its manifest says, and is put aside with its checksums', async () => {
+    const [target, running] = await copy('web1', { host: 'web2' });
+    await expect(running).rejects.toMatchObject({ code: 'not-an-archive' });
+    expect(readdirSync(target)).toEqual(['.bad']);
+    expect(readdirSync(join(target, '.bad')).sort()).toEqual(['it.tar', 'it.tar.sha1', 'it.tar.sha256']);
+    await execa('sha256sum', ['--check', '--status', 'it.tar.sha256'], { cwd: join(target, '.bad') });
   });
 });
 

@@ -3,6 +3,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   utimesSync,
   writeFileSync,
@@ -219,7 +220,16 @@ describe('archiver pull', () => {
       utimesSync(file, daysAgo(2), daysAgo(2));
     }
     writeFileSync(join(group, '.part-x.tar.12345678'), 'half');
+    const [cut, stale] = [1, 4].map((days) => {
+      const file = join(group, `.part-mediawiki-web1-2026010${days}T000000Z.tar.12345678`);
+      writeFileSync(file, 'half');
+      utimesSync(file, daysAgo(days), daysAgo(days));
+      return file;
+    }) as [string, string];
+    left.push(stale);
     expect((await archiver.run(['pull'])).exitCode).toBe(0);
+    expect(existsSync(cut)).toBe(true); // its host may be back tomorrow
+    rmSync(cut);
     expect(left.filter(existsSync)).toEqual([]);
     expect(existsSync(kept)).toBe(true); // never pulled: not ours to judge
     expect(readdirSync(group).length).toBe(3);
