@@ -86,9 +86,11 @@ export async function tell(
       }
     }),
   );
-  if (failed.length > 0) await keep(message, failed, queueDir);
+  // who watches over runs notices that this one was not told, and takes a later word for a later run
+  const waiting = failed.filter((name) => channels.get(name)?.everyRun !== true);
+  if (waiting.length > 0) await keep(message, waiting, queueDir);
   const working = new Map([...channels].filter(([name]) => !failed.includes(name)));
-  if (working.size > 0 && !signal.aborted) await sendWaiting(settings, signal, working);
+  if (working.size > 0 && !signal.aborted) await sendWaiting(settings, signal, working, message);
   return failed.length === 0;
 }
 
@@ -105,11 +107,13 @@ async function keep(message: Message, transports: string[], queueDir: string): P
 /**
  * Sends what waits, oldest first; one run at a time does it.
  * @param channels those that may work
+ * @param told the message that they have just taken
  */
 export async function sendWaiting(
   { queueDir, runDir, channels: all }: NotifySettings,
   signal: AbortSignal,
   channels: ReadonlyMap<string, Channel> = all,
+  told?: Message,
 ): Promise<void> {
   try {
     const { listQueue, readQueued, updateQueued } = await import('./queue.ts');
@@ -126,7 +130,7 @@ export async function sendWaiting(
         const channel = channels.get(transport);
         try {
           if (channel === undefined) left.push(transport);
-          else await deliver(queued.message, channel, signal);
+          else if (!isOutdated(queued.message, channel, told)) await deliver(queued.message, channel, signal);
         } catch (error) {
           left.push(transport);
           log('error', `not delivered by ${transport}: ${subjectOf(queued.message)}: ${causeText(error)}`);
@@ -143,4 +147,10 @@ export async function sendWaiting(
     if (error instanceof GarnerError && error.code === 'locked') return;
     log('error', `cannot send what earlier runs have queued: ${asGarnerError(error).message}`);
   }
+}
+
+/** Whether a message says of a state what was so no longer when another was told. */
+function isOutdated(waiting: Message, { newestOnly }: Channel, told: Message | undefined): boolean {
+  const isAboutSame = waiting.name === told?.name && waiting.host === told.host;
+  return newestOnly === true && isAboutSame && waiting.time <= told.time;
 }

@@ -16,7 +16,10 @@ export interface RunStart {
 export interface Channel {
   /** Where messages go, for people: `root@example.org by /usr/sbin/sendmail`. */
   to: string;
-  /** It watches over runs: the message about each run goes there, whatever levels are set, and no digest does. */
+  /**
+   * It watches over runs: the message about each run goes there, whatever levels are set, and no digest does. None waits
+   * in the queue.
+   */
   everyRun?: boolean;
   /** It shows a state: a message that waits is dropped once a newer one about the same name and host was taken. */
   newestOnly?: boolean;
