@@ -33,8 +33,12 @@ export async function judgeHistory(
   now: Date,
   graceMs: number,
 ): Promise<Finding> {
-  if (all.length === 0 && damagedCount > 0)
+  if (
+    damagedCount > 0 &&
+    all.every(({ result, schedule }) => result === 'missed' && schedule === undefined)
+  ) {
     return { state: 'doubtful', cause: 'no line of its history can be read' };
+  }
   // a clock that was years ahead must not keep it quiet for years
   const runs = all.filter(({ startedAt, finishedAt }) =>
     [startedAt, finishedAt].every((time) => Date.parse(time) <= now.getTime() + CLOCK_SLACK_MS),
