@@ -50,6 +50,7 @@ describe('variation', () => {
 
   it('keeps quiet of small things that wobble much, and of great ones that wobble little', () => {
     expect(nights(repeat(20, 300_000, 800_000, 100_000, 600_000))).toBe(usual(80));
+    expect(nights([...repeat(8, 300_000), 900_000])).toBe(usual(9));
     expect(nights(repeat(20, 300 * MB, 380 * MB, 290 * MB))).toBe(usual(60));
     expect(nights(repeat(20, 5000, 300_000, 20_000), 'duration')).toBe(usual(60));
   });
