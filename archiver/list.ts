@@ -4,6 +4,7 @@ import { type ArchiveName, groupName, parseName } from '../archive/name.ts';
 import { formatTable } from '../lib/table.ts';
 import { formatDuration, formatSize } from '../lib/text.ts';
 import { type Catalog, openCatalog } from './catalog/catalog.ts';
+import type { ArchiveRow } from './catalog/schema.ts';
 import { archivePath, checkMark, fileSize } from './layout.ts';
 import type { Setup } from './run.ts';
 
@@ -32,27 +33,32 @@ export interface ListedArchive {
 export async function listArchives({ configuration, hosts }: Setup): Promise<ListedArchive[]> {
   checkMark(configuration.root);
   await using catalog: Catalog = openCatalog(configuration.catalog);
-  const names = new Set(hosts.map(({ name }) => name));
-  const rows = (await catalog.list(['present', 'removing'])).filter(({ host }) => names.has(host));
-  return rows.map((row) => {
-    const path = join(configuration.root, archivePath(parseName(row.name) as ArchiveName, row.name));
-    return {
-      host: row.host,
-      application: row.application,
-      instance: row.instance || null,
-      name: row.name,
-      time: row.time,
-      timeSource: row.time_source,
-      receivedAt: row.received_at,
-      sizeBytes: row.size_bytes,
-      sha256: row.sha256,
-      verified: row.verified,
-      verifiedAt: row.verified_at,
-      path,
-      onDisk: fileSize(path) === row.size_bytes,
-      sourceRemoved: row.source_removed === 1,
-    };
-  });
+  const rows = await catalog.list(
+    ['present', 'removing'],
+    hosts.map(({ name }) => name),
+  );
+  return rows.map((row) => listedArchive(configuration, row));
+}
+
+/** @returns what the catalog knows of an archive, and whether it is there */
+export function listedArchive({ root }: Setup['configuration'], row: ArchiveRow): ListedArchive {
+  const path = join(root, archivePath(parseName(row.name) as ArchiveName, row.name));
+  return {
+    host: row.host,
+    application: row.application,
+    instance: row.instance || null,
+    name: row.name,
+    time: row.time,
+    timeSource: row.time_source,
+    receivedAt: row.received_at,
+    sizeBytes: row.size_bytes,
+    sha256: row.sha256,
+    verified: row.verified,
+    verifiedAt: row.verified_at,
+    path,
+    onDisk: fileSize(path) === row.size_bytes,
+    sourceRemoved: row.source_removed === 1,
+  };
 }
 
 /** @returns a table for people, `*` after a time that is the time received */

@@ -13,6 +13,7 @@ import type { Finding } from './checks/finding.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { whatHolds } from './evidence.ts';
 import { archivePath, changedMs, deleteArchive, fileSize, storedArchives } from './layout.ts';
+import { sweepListings } from './listings.ts';
 import type { Run } from './run.ts';
 import { loadSeries } from './series.ts';
 import { verifyOne } from './verify.ts';
@@ -89,6 +90,8 @@ export async function pruneHost(
     if (!dryRun && remove.length > 0) await deleteGroup(run, subject, remove);
     report.remove.push(...remove);
   }
+  if (!dryRun && report.remove.length > 0)
+    sweepListings(run.configuration, host.name, await run.catalog.list(['present'], host.name));
   return report;
 }
 

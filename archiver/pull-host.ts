@@ -10,6 +10,7 @@ import type { Store, StoreEntry } from '../stores/store.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { copyHistory } from './history.ts';
 import { sweepHost } from './layout.ts';
+import { keepListing } from './listings.ts';
 import { type Offered, pullArchive } from './pull-archive.ts';
 import { type Failure, type Result, type Run, tellFailure } from './run.ts';
 
@@ -115,8 +116,10 @@ export async function pullHost(
             addWarning(report, error === undefined ? message : `${message}: ${describe(error)}`);
           },
         });
-        if ('pulled' in outcome) report.pulled.push(outcome.pulled);
-        else addSkipped(report, outcome.skipped.name, outcome.skipped.reason);
+        if ('pulled' in outcome) {
+          report.pulled.push(outcome.pulled);
+          keepListing(configuration, outcome.pulled);
+        } else addSkipped(report, outcome.skipped.name, outcome.skipped.reason);
       } catch (error) {
         fail(error, offered.name);
         if (isLost(error)) return report;

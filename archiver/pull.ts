@@ -39,6 +39,10 @@ export async function pullHosts(
   } finally {
     progress.done();
   }
+  if (!options.dryRun) {
+    const at = new Date().toISOString();
+    await run.catalog.notePolls(reports.map(({ host, result, error }) => ({ host, at, result, error })));
+  }
   return reports;
 }
 

@@ -14,6 +14,7 @@ import { type Catalog, createCatalog, openCatalog } from './catalog/catalog.ts';
 import { unverifiedRow } from './catalog/schema.ts';
 import { importHistories } from './history.ts';
 import { checkMark, type StoredArchive, storedArchives, syncArchive } from './layout.ts';
+import { sweepListings } from './listings.ts';
 import { plausibleTime } from './pull-archive.ts';
 import { isBad, quarantine } from './quarantine.ts';
 import { type Failure, lockStore, type Run, type Setup, tellFailure } from './run.ts';
@@ -45,6 +46,7 @@ export async function rescan(setup: Setup): Promise<RescanReport> {
   for (const host of hosts) {
     await rescanHost(run, host, report);
     await importHistories(catalog, configuration.root, host);
+    sweepListings(configuration, host, await catalog.list(['present'], host));
   }
   const detail = {
     added: report.added.length,

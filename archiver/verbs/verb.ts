@@ -29,6 +29,11 @@ export function verb(program: Command, name: string, summary: string, example: s
   );
 }
 
+/** Prints JSON. What a terminal may take for a command is written as `\u…`, which means the same. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  const json = JSON.stringify(value, null, 2).replace(
+    /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  process.stdout.write(`${json}\n`);
 }

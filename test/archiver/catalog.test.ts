@@ -176,6 +176,8 @@ test('F42 a lost catalog is rebuilt by a scan: archives, hosts and runs as they 
   await archiver.inProcess((running) =>
     pullHosts(running, running.configuration.hosts, { prune: false, dryRun: false }),
   );
+  const poll = 'SELECT name, result, error_code, polled_at = succeeded_at FROM hosts';
+  expect(await sqlite(poll)).toBe('web1|ok||1');
   const what = `SELECT name, host, application, instance, time, time_source, size_bytes, sha256, sha1, verified, state FROM archives ORDER BY name;
     SELECT name FROM hosts; SELECT host, application, archive_count, newest_time FROM applications;
     SELECT host, started_at, finished_at, result, archives, next_due_at FROM runs ORDER BY started_at;`;

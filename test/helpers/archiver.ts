@@ -4,9 +4,12 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { vi } from 'vitest';
+import { main } from '../../archiver/archiver.ts';
 import { createCatalog, openCatalog } from '../../archiver/catalog/catalog.ts';
 import { readConfiguration } from '../../archiver/configuration.ts';
 import type { Run } from '../../archiver/run.ts';
+import { CORE_SETTINGS } from '../../lib/settings.ts';
 import { openFileStore } from '../../stores/file.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -42,6 +45,8 @@ export interface TestArchiver {
   run(args: string[], options?: { env?: Record<string, string>; wrap?: string[] }): Promise<Ended>;
   /** Does in this process what a command would do, without lock; `now` and the signal are a fresh run's. */
   inProcess<T>(action: (run: Run) => Promise<T>): Promise<T>;
+  /** Runs a command in this process, without the time that one of its own takes; its log goes to the test's. */
+  runHere(args: string[], env?: Record<string, string>): Promise<{ exitCode: number; stdout: string }>;
   /** @returns all files of the archive store but the catalog's, relative, sorted */
   stored(): string[];
   /** @returns what `sqlite3` prints */
@@ -102,6 +107,29 @@ export function testArchiver(): TestArchiver {
       await using archives = openFileStore(configuration.root);
       const { signal } = new AbortController();
       return await action({ configuration, catalog, archives, signal, now: new Date() });
+    },
+    async runHere(args, env = {}) {
+      const before = { ...process.env };
+      const printed: string[] = [];
+      const stdout = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+        printed.push(String(text));
+        return true;
+      });
+      Object.assign(process.env, {
+        GARNER_RUN_DIR: join(directory, 'run'),
+        GARNER_CONFIG_DIR: directory,
+        ...env,
+      });
+      try {
+        process.exitCode = 0;
+        const context = { program: 'archiver', known: CORE_SETTINGS };
+        await main([...args, '--config', configFile], context);
+        return { exitCode: Number(process.exitCode), stdout: printed.join('') };
+      } finally {
+        process.exitCode = 0;
+        process.env = before;
+        stdout.mockRestore();
+      }
     },
     stored: () =>
       existsSync(root)

@@ -1,5 +1,6 @@
 // Makes an archive as the contract describes it, by `tar`, `zstd`, `sha256sum` and a manifest written by hand: a witness
 // that owes nothing to archive/.
+import { createHash } from 'node:crypto';
 import {
   copyFileSync,
   mkdirSync,
@@ -22,6 +23,12 @@ export interface ArchiveOptions {
   instance?: string;
   /** What its one file holds. */
   content?: string | Buffer;
+  /** Its files by path, latin1, in the place of the one. */
+  files?: Record<string, string>;
+  /** Rows by table of a database `wiki`. */
+  tables?: Record<string, number>;
+  /** An age recipient that all but VERSION is encrypted for. */
+  recipient?: string;
   /** Replaces fields of the manifest, to make it lie; a text replaces all of it. */
   manifest?: Record<string, unknown> | string;
   /** Takes the place of the tree's member, with the size that the manifest gives it. */
@@ -41,14 +48,15 @@ set -eu
 cd "$1"
 [ -e files.tar.zst ] || tar --format=gnu -C tree -cf - . | zstd -q -c > files.tar.zst
 zstd -q -c list > files.list.zst
-sha256sum VERSION files.tar.zst files.list.zst
+if [ -e wiki.sql ]; then zstd -q -c wiki.sql > wiki.sql.zst; fi
+if [ -n "$2" ]; then for m in *.zst; do age -r "$2" < $m > $m.age; rm $m; done; fi
 tar --format=gnu -C tree -cf - . | wc -c
 `;
 
 const MAKE_ARCHIVE = `
 set -eu
 cd "$1"
-tar --format=ustar --blocking-factor=1 --owner=root:0 --group=root:0 --mode=600 -cf "$2.tar" VERSION files.tar.zst files.list.zst manifest.json
+tar --format=ustar --blocking-factor=1 --owner=root:0 --group=root:0 --mode=600 -cf "$2.tar" $3 manifest.json
 sha256sum "$2.tar" > "$2.tar.sha256"
 sha1sum "$2.tar" > "$2.tar.sha1"
 `;
@@ -72,32 +80,59 @@ export async function makeArchive(directory: string, options: ArchiveOptions): P
   } = options;
   const scratch = mkdtempSync(join(tmpdir(), 'garner-make-archive-'));
   try {
+    const { files = { 'page.txt': content }, tables, recipient = '' } = options;
     mkdirSync(join(scratch, 'tree'));
-    writeFileSync(join(scratch, 'tree', 'page.txt'), content);
+    const lines = Object.entries(files).map(([path, text]) => {
+      const file = Buffer.concat([Buffer.from(`${scratch}/tree/`), Buffer.from(path, 'latin1')]);
+      mkdirSync(file.subarray(0, file.lastIndexOf('/')), { recursive: true });
+      writeFileSync(file, text);
+      if (options.files !== undefined) utimesSync(file, 1, 1);
+      return `${path}\t${Buffer.byteLength(text)}\t1\0`;
+    });
     writeFileSync(join(scratch, 'VERSION'), '1.39.17\n');
-    writeFileSync(join(scratch, 'list'), `page.txt\t${Buffer.byteLength(content)}\t1\0`);
+    writeFileSync(join(scratch, 'list'), lines.join(''), 'latin1');
+    if (tables !== undefined) writeFileSync(join(scratch, 'wiki.sql'), 'SELECT 1;\n');
     if (options.tree !== undefined) copyFileSync(options.tree.path, join(scratch, 'files.tar.zst'));
-    const { stdout } = await execa('sh', ['-c', MAKE_MEMBERS, 'sh', scratch]);
-    const lines = stdout.split('\n');
-    const uncompressed = [
-      8,
-      options.tree?.uncompressedSizeBytes ?? Number(lines[3]),
-      statSync(join(scratch, 'list')).size,
+    const { stdout } = await execa('sh', ['-c', MAKE_MEMBERS, 'sh', scratch, recipient]);
+    const sealed = recipient === '' ? '' : '.age';
+    const treeBytes = options.tree?.uncompressedSizeBytes ?? Number(stdout);
+    const parts = [
+      { name: 'VERSION', kind: 'version', uncompressedSizeBytes: 8 },
+      ...(tables === undefined
+        ? []
+        : [
+            {
+              name: 'wiki.sql.zst',
+              kind: 'database',
+              uncompressedSizeBytes: 10,
+              database: { engine: 'mysql', serverVersion: '10.11', name: 'wiki', tables },
+            },
+          ]),
+      {
+        name: 'files.tar.zst',
+        kind: 'tree',
+        uncompressedSizeBytes: treeBytes,
+        tree: { root: '/var/lib/mediawiki', fileCount: lines.length },
+      },
+      {
+        name: 'files.list.zst',
+        kind: 'list',
+        uncompressedSizeBytes: statSync(join(scratch, 'list')).size,
+      },
     ];
     let offsetBytes = 512;
-    const members = ['VERSION', 'files.tar.zst', 'files.list.zst'].map((name, index) => {
-      const sizeBytes = statSync(join(scratch, name)).size;
+    const members = parts.map((part) => {
+      const name = part.kind === 'version' ? part.name : part.name + sealed;
+      const bytes = readFileSync(join(scratch, name));
       const member = {
+        ...part,
         name,
-        kind: ['version', 'tree', 'list'][index],
         offsetBytes,
-        sizeBytes,
-        uncompressedSizeBytes: uncompressed[index],
-        sha256: (lines[index] as string).slice(0, 64),
-        encoding: index === 0 ? [] : ['zst'],
-        ...(index === 1 && { tree: { root: '/var/lib/mediawiki', fileCount: 1 } }),
+        sizeBytes: bytes.length,
+        sha256: createHash('sha256').update(bytes).digest('hex'),
+        encoding: part.kind === 'version' ? [] : ['zst', ...(recipient === '' ? [] : ['age'])],
       };
-      offsetBytes += Math.ceil(sizeBytes / 512) * 512 + 512;
+      offsetBytes += Math.ceil(bytes.length / 512) * 512 + 512;
       return member;
     });
     const manifest = {
@@ -118,7 +153,14 @@ export async function makeArchive(directory: string, options: ArchiveOptions): P
       typeof options.manifest === 'string' ? options.manifest : JSON.stringify(manifest),
     );
     const name = `${application}${instance === undefined ? '' : `.${instance}`}-${host}-${stamp(time)}`;
-    await execa('sh', ['-c', MAKE_ARCHIVE, 'sh', scratch, name]);
+    await execa('sh', [
+      '-c',
+      MAKE_ARCHIVE,
+      'sh',
+      scratch,
+      name,
+      members.map((member) => member.name).join(' '),
+    ]);
     mkdirSync(directory, { recursive: true });
     for (const suffix of ['.tar.sha256', '.tar.sha1', '.tar']) {
       copyFileSync(join(scratch, name + suffix), join(directory, name + suffix));
