@@ -90,7 +90,7 @@ F55 | child ignores SIGTERM; grandchild keeps stdout | TERM, grace, KILL of the 
 F56 | child prints 1 GB, one 200 MB line, binary, ANSI | memory flat; head and tail | I7 I9
 F57 | child prints secrets; CR LF in names | redacted; headers sane | I6 I9
 F58 | child missing, not executable, killed | 127, 126, 137; never "ok" | I1 I5
-F59 | no run at all | noticed and sent | I5 |  | schedules of the notifier
+F59 | no run at all | noticed and sent | I5 | faketime
 F60 | secret in ps, environment, leftovers | none, sampled every few ms | I6
 F61 | configuration readable by others, wrong, duplicate | refused with path and remedy | I5 I6
 F62 | S3: 500, 503, reset, 200 with error XML | retried, then failed | I1 I2 I5 |  | object storage
