@@ -84,6 +84,8 @@ const manifestSchema = z.object({
   tool: z.object({ name: shortText, version: shortText }),
   members: z.array(memberSchema).max(10_000),
   crossChecks: z.array(crossCheckSchema).max(10_000).optional(),
+  /** Whom its members are encrypted for: one identity of any of these age recipients opens them. */
+  recipients: z.array(shortText).max(1000).optional(),
   /** What a restore needs and this archive leaves out on purpose. */
   withheld: z
     .array(z.object({ what: shortText, remedy: shortText }))

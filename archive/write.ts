@@ -33,7 +33,7 @@ export interface MemberWriter {
 }
 
 /** What the run has to say of the archive as a whole. */
-export type Findings = Pick<Manifest, 'build' | 'crossChecks' | 'withheld' | 'warnings'>;
+export type Findings = Pick<Manifest, 'build' | 'crossChecks' | 'recipients' | 'withheld' | 'warnings'>;
 
 export interface PublishedArchive {
   path: string;

@@ -91,6 +91,7 @@ export const ERROR_CATALOGUE = {
   'catalog-version': { exit: 'failed', meaning: 'The catalog was made by a newer garner.' },
   'prune-refused': { exit: 'failed', meaning: 'A deletion was refused because it looks like a mistake.' },
   'hosts-failed': { exit: 'failed', meaning: 'One or more hosts of several failed; the others are done.' },
+  'key-needed': { exit: 'failed', meaning: "A key can't be retired: a kept archive needs it, or may." },
   'operations-failed': {
     exit: 'failed',
     meaning: 'One or more operations of several failed; the others are done.',

@@ -61,8 +61,9 @@ export async function makeArchive(run: BackupRun, workDir: WorkDir): Promise<Pub
   const withheld = gateOfCompleteness(agent, context, warnAbout);
   using writer = await startArchive(workDir, identity, version, tool, settings.GARNER_CHECKSUMS);
   const progress = startProgress(groupName(identity.application, identity.instance));
+  const recipients = settings.GARNER_AGE_RECIPIENTS ?? [];
   const storing: StoreContext & Pick<DumpContext, 'clientOptions'> = {
-    encoding: { recipients: settings.GARNER_AGE_RECIPIENTS ?? [] },
+    encoding: { recipients },
     signal,
     notThese: [context.view.resolve(workDir.path)],
     scratchPath: (name) => partPath(join(workDir.path, `${writer.name}.${name}`)),
@@ -102,6 +103,7 @@ export async function makeArchive(run: BackupRun, workDir: WorkDir): Promise<Pub
     const findings = {
       ...(build !== undefined && { build }),
       ...(checks.length > 0 && { crossChecks }),
+      ...(recipients.length > 0 && { recipients }),
       ...(withheld.length > 0 && { withheld }),
       warnings: [...warnings],
     };

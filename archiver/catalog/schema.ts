@@ -79,6 +79,7 @@ export type EventKind =
   | 'prune-intended'
   | 'pruned'
   | 'prune-interrupted'
+  | 'key-retired'
   | 'rescanned';
 
 /** What came of asking a host for news, the last time; `archiver rescan` can't know it. */

@@ -199,6 +199,8 @@ describe('agent-directories', () => {
     const archive = await bench.backup('agent-directories', { env });
     const { stdout: members } = await execa('tar', ['-tf', archive]);
     expect(members.split('\n').filter((name) => name.endsWith('.zst.age'))).toHaveLength(2);
+    const { stdout: manifest } = await execa('tar', ['-xOf', archive, 'manifest.json']);
+    expect(JSON.parse(manifest).recipients).toEqual([recipient]);
     expect((await execa('grep', ['-caF', 'telling', archive], { reject: false })).stdout).toBe('0');
     await rm(root, { recursive: true });
     const without = await bench.run('agent-directories', ['restore', archive], { env });
