@@ -1,8 +1,10 @@
 // The command line of the archiver: which verbs there are. Each is declared in a file of verbs/.
 import { type CommandMain, declareProgram, runProgram } from '../lib/command-line.ts';
+import { declareCheck } from './verbs/check.ts';
 import { declareDiff } from './verbs/diff.ts';
 import { declareFind } from './verbs/find.ts';
 import { declareInit } from './verbs/init.ts';
+import { declareKeys } from './verbs/keys.ts';
 import { declareList } from './verbs/list.ts';
 import { declarePrune } from './verbs/prune.ts';
 import { declarePull } from './verbs/pull.ts';
@@ -25,6 +27,8 @@ const VERBS = [
   declareFind,
   declareDiff,
   declareVerify,
+  declareKeys,
+  declareCheck,
   declareRescan,
 ];
 

@@ -13,6 +13,7 @@ export const CHECKS = [
   'host-key',
   'unknown',
   'stray',
+  'quarantine',
   'catalog',
   'disk',
 ] as const;
