@@ -1,3 +1,6 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { makeMessage } from '../../../notifier/message.ts';
 import type { NotifySettings } from '../../../notifier/settings.ts';
@@ -31,11 +34,6 @@ function check({ method, path, body }: ServiceRequest): Taken {
 
 const settings = (url: string) => ({ NOTIFY_HEALTHCHECKS_URL: `${url}/ping/${CHECK}` });
 const start = () => httpReceiver(settings, check);
-const notifyOf = (url: string) =>
-  ({
-    channels: new Map([['healthchecks', openTransport(healthchecks, settings(url))!]]),
-  }) as Partial<NotifySettings> as NotifySettings;
-
 describeTransport({ name: 'healthchecks', transport: healthchecks, start, secrets: [CHECK], needs: {} });
 
 it.each([
@@ -85,16 +83,20 @@ it.each(['OK (not found)', 'OK (rate limited)', '<html>'])(
 );
 
 it('holds up nothing where the start can not be told, and queues nothing', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'garner-healthchecks-'));
   await using service = await startHttpService(() => ({ status: 500 }));
-  const notify = notifyOf(service.url);
-  await tellStart({ id: RUN, name: 'wiki', host: 'web1' }, notify);
-  await tell(
-    makeMessage({ ...plainMessage(), run: { id: RUN, durationMs: 1 } }),
-    { ...notify, queueDir: '/nonexistent/queue' },
-    NO_LIMIT,
-  );
-  expect(service.requests.map(({ path }) => path)).toEqual([
-    `/ping/${CHECK}/start?rid=${RUN}`,
-    `/ping/${CHECK}?rid=${RUN}`,
-  ]);
+  const channels = new Map([['healthchecks', openTransport(healthchecks, settings(service.url))!]]);
+  const notify = { channels, queueDir: join(root, 'queue'), runDir: root } as Partial<NotifySettings>;
+  try {
+    await tellStart({ id: RUN, name: 'wiki', host: 'web1' }, { channels });
+    const message = makeMessage({ ...plainMessage(), run: { id: RUN, durationMs: 1 } });
+    await tell(message, notify as NotifySettings, NO_LIMIT);
+    expect(service.requests.map(({ path }) => path)).toEqual([
+      `/ping/${CHECK}/start?rid=${RUN}`,
+      `/ping/${CHECK}?rid=${RUN}`,
+    ]);
+    expect(readdirSync(root)).toEqual([]);
+  } finally {
+    rmSync(root, { recursive: true });
+  }
 });
