@@ -13,8 +13,10 @@ import { escapeControls } from '../lib/text.ts';
 const LONGEST_ANSWER_BYTES = 64 << 10;
 /** Of a service's own words in an error. */
 const LONGEST_WORDS = 300;
-/** A shorter part of an address is a word, not a token. */
+/** What is shorter protects nothing. */
 const SHORTEST_TOKEN = 10;
+/** What is a token in a path, and no word that logs need: `notifications` is none. */
+const TOKEN = /[0-9A-Z]|^.{20}/;
 
 /** What all transports over HTTP share: part of each one's settings. */
 export const HTTP_SETTINGS = {
@@ -42,14 +44,9 @@ export const httpUrl = (value: string): URL => {
 export const secretUrl = (value: string): URL => {
   registerSecret(value);
   const url = httpUrl(value);
-  const whole = url.pathname + url.search;
-  for (const part of [
-    url.href,
-    url.username,
-    whole,
-    ...url.pathname.split('/'),
-    ...url.searchParams.values(),
-  ]) {
+  const words = [url.pathname + url.search, ...url.pathname.split('/')];
+  const tokens = words.filter((word) => TOKEN.test(word));
+  for (const part of [url.href, url.username, ...url.searchParams.values(), ...tokens]) {
     if (part.length >= SHORTEST_TOKEN) registerSecret(part);
   }
   return url;

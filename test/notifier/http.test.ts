@@ -110,7 +110,11 @@ it('goes by the proxy that the environment names, through which nobody sees', as
   }
 });
 
-it('knows the parts of a secret address wherever they turn up', () => {
+it('knows the parts of a secret address wherever they turn up, and leaves words alone', () => {
+  secretUrl('https://hooks.example.test/backups/notifications');
+  const path = 'cannot write /srv/backups/notifications';
+  expect(redact(path)).toBe(path.replace('/backups/notifications', '[redacted]'));
+  expect(redact('notifications of backups')).toBe('notifications of backups');
   secretUrl('https://hooks.example.test/services/T0000001/XyZw0123456789?sig=abcdefghij%2Fk');
   const shown = redact(
     'T0000001/XyZw0123456789 and /services/T0000001/XyZw0123456789?sig=… abcdefghij/k abcdefghij%2Fk',
