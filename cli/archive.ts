@@ -1,18 +1,17 @@
 // `garner archive list|show|verify|extract`: looks into one archive, or takes members out of it, without its application.
-import { closeSync, existsSync, fsyncSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { decodeMember } from '../archive/decode.ts';
-import type { Member } from '../archive/manifest.ts';
+import { describeManifest, describeMember } from '../archive/describe.ts';
+import { extractMember } from '../archive/extract.ts';
 import { openArchive, readSidecar } from '../archive/read.ts';
 import { verifyArchive } from '../archive/verify.ts';
 import { type CommandContext, exampleText } from '../lib/command-line.ts';
-import { createFile, partPath, publish, writeFully } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
 import { startProgress } from '../lib/progress.ts';
 import { CORE_SETTINGS, loadSettings } from '../lib/settings.ts';
-import { escapeControls, formatSize, plural } from '../lib/text.ts';
+import { formatSize } from '../lib/text.ts';
 
 interface JsonOption {
   json?: boolean;
@@ -21,19 +20,6 @@ interface JsonOption {
 const print = (text: string): void => {
   process.stdout.write(`${text}\n`);
 };
-
-function describeMember({ kind, name, sizeBytes, uncompressedSizeBytes, database, tree }: Member): string {
-  const what =
-    database !== undefined
-      ? `${database.engine} ${database.name}, ${plural(Object.keys(database.tables).length, 'table')}, ${plural(
-          Object.values(database.tables).reduce((sum, rows) => sum + rows, 0),
-          'row',
-        )}`
-      : tree !== undefined
-        ? `${tree.root}, ${plural(tree.fileCount, 'file')}`
-        : '';
-  return `${kind.padEnd(9)} ${name.padEnd(28)} ${formatSize(sizeBytes).padStart(9)} of ${formatSize(uncompressedSizeBytes).padStart(9)}  ${escapeControls(what)}`;
-}
 
 export function archiveCommands(program: Command, { known }: CommandContext): void {
   const example = (arguments_: string): string => exampleText(`garner archive ${arguments_}`);
@@ -65,35 +51,7 @@ export function archiveCommands(program: Command, { known }: CommandContext): vo
       using opened = openArchive(resolve(file));
       const { manifest, sizeBytes } = opened;
       if (json) return print(JSON.stringify(manifest));
-      const instance = manifest.instance === null ? '' : `.${manifest.instance}`;
-      const build = manifest.build === undefined ? '' : ` (build ${escapeControls(manifest.build)})`;
-      print(
-        `${manifest.application}${instance} ${escapeControls(manifest.version)}${build} of ${manifest.host}`,
-      );
-      print(
-        `made ${manifest.startedAt} to ${manifest.finishedAt} by ${escapeControls(`${manifest.tool.name} ${manifest.tool.version}`)}, ${formatSize(sizeBytes)}`,
-      );
-      for (const member of manifest.members) {
-        print(describeMember(member));
-        for (const [table, rows] of Object.entries(member.database?.tables ?? {})) {
-          print(`          ${escapeControls(table)}: ${plural(rows, 'row')}`);
-        }
-      }
-      for (const {
-        database,
-        tree,
-        rowCount,
-        fileCount,
-        missingCount,
-        unnamedCount,
-      } of manifest.crossChecks ?? []) {
-        const rows = `${plural(rowCount, 'row')}, ${missingCount} without a file`;
-        const files = `${plural(fileCount, 'file')}, ${unnamedCount} without a row`;
-        print(`checked   ${escapeControls(`${database} and ${tree}: ${rows}; ${files}`)}`);
-      }
-      for (const { what, remedy } of manifest.withheld ?? [])
-        print(`left out  ${escapeControls(`${what}: ${remedy}`)}`);
-      for (const { message } of manifest.warnings) print(`warning: ${escapeControls(message)}`);
+      for (const line of describeManifest(manifest, sizeBytes)) print(line);
     });
 
   archive
@@ -144,19 +102,7 @@ export function archiveCommands(program: Command, { known }: CommandContext): vo
         if (wanted.length > 0 && !wanted.includes(member.name)) continue;
         const target = join(resolve(to), member.name.replace(/\.age$/, '').replace(/\.zst$/, ''));
         if (existsSync(target)) throw cannot('store-exists', 'extract to', target, 'there is a file already');
-        const part = partPath(target);
-        const fd = createFile(part);
-        try {
-          await decodeMember(opened, member, (chunk) => writeFully(fd, chunk), {
-            signal: run.signal,
-            identityFile,
-          });
-          fsyncSync(fd);
-          publish(part, target);
-        } finally {
-          closeSync(fd);
-          rmSync(part, { force: true });
-        }
+        await extractMember(opened, member, target, { signal: run.signal, identityFile });
         print(target);
       }
     });

@@ -6,7 +6,7 @@ import { basename, join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { type DecodeOptions, decodeMember } from '../../archive/decode.ts';
 import { decoders, startEncoding } from '../../archive/encode.ts';
-import type { Member } from '../../archive/manifest.ts';
+import { extractMember } from '../../archive/extract.ts';
 import { groupName } from '../../archive/name.ts';
 import { type ArchiveReader, openArchive, readSidecar } from '../../archive/read.ts';
 import { verifyArchive } from '../../archive/verify.ts';
@@ -232,7 +232,7 @@ async function restoreDatabase(
       info(`what was there before lies in ${aside}`);
       renameSync(goesTo.file, aside);
     }
-    await writeDump(archive, member, goesTo.file, decoding);
+    await extractMember(archive, member, goesTo.file, decoding);
     return info(`${member.kind}: dump put into ${goesTo.file}`);
   }
   const { connection } = goesTo;
@@ -273,25 +273,6 @@ async function restoreDatabase(
   });
   const tables = Object.keys(member.database?.tables ?? {}).length;
   info(`database: ${plural(tables, 'table')} restored to ${engine.describe(connection)}`);
-}
-
-/** Puts a dump, decompressed, into a directory: ready for the database's own client. */
-async function writeDump(
-  archive: ArchiveReader,
-  member: Member,
-  file: string,
-  decoding: DecodeOptions,
-): Promise<void> {
-  const part = partPath(file);
-  const fd = createFile(part);
-  try {
-    await decodeMember(archive, member, (chunk) => writeFully(fd, chunk), decoding);
-    fsyncSync(fd);
-    publish(part, file);
-  } finally {
-    closeSync(fd);
-    rmSync(part, { force: true });
-  }
 }
 
 /**

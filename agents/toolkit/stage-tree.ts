@@ -1,27 +1,24 @@
-// Extracts a tree into a fresh directory beside its target and makes it harmless, then swaps it in. Until the swap,
+// Extracts a tree into a fresh directory beside its target, then swaps it in. Until the swap,
 // nothing that exists is touched.
 import {
-  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
-  readlinkSync,
   renameSync,
   rmdirSync,
   rmSync,
   statSync,
 } from 'node:fs';
-import { basename, dirname, join, relative, resolve } from 'node:path';
-import { type DecodeOptions, decodeMember } from '../../archive/decode.ts';
+import { basename, dirname, join, relative } from 'node:path';
+import type { DecodeOptions } from '../../archive/decode.ts';
+import { extractTree } from '../../archive/extract.ts';
 import type { Member } from '../../archive/manifest.ts';
 import type { ArchiveReader } from '../../archive/read.ts';
 import { syncDirectory } from '../../lib/durable.ts';
 import { cannot } from '../../lib/errors.ts';
 import { captureOk } from '../../lib/process.ts';
-import { findProgram } from '../../lib/program.ts';
-import { nameText } from './walk.ts';
 
 export interface TreeTarget {
   /** Where the tree is to stand. */
@@ -108,25 +105,8 @@ export async function stageTree(
   const holder = mkdtempSync(join(beside, `${HOLDER}${group}-`));
   const directory = join(holder, 'tree');
   mkdirSync(directory, { mode: 0o755 });
-  const asRoot = process.getuid?.() === 0;
   try {
-    await decodeMember(
-      archive,
-      member,
-      {
-        file: findProgram(['tar'], 'tar'),
-        args: [
-          '--extract',
-          '--file=-',
-          `--directory=${directory}`,
-          '--preserve-permissions',
-          asRoot ? '--same-owner' : '--no-same-owner',
-          '--delay-directory-restore',
-        ],
-      },
-      options,
-    );
-    const refused = makeHarmless(directory, target.root, roots);
+    const refused = await extractTree(archive, member, directory, { root: target.root, roots }, options);
     // what it will replace goes aside next: a power cut must not leave an empty tree in its place
     await captureOk({ file: 'sync', args: ['--file-system', directory] }, { signal: options.signal });
     return { directory, refused };
@@ -134,61 +114,6 @@ export async function stageTree(
     rmSync(holder, { recursive: true, force: true });
     throw error;
   }
-}
-
-/** Removes devices and links that lead out of the tree, and takes setuid and setgid from files. */
-function makeHarmless(directory: string, root: string, roots: readonly string[]): string[] {
-  const refused: string[] = [];
-  const top = Buffer.from(directory).toString('latin1');
-  const visit = (path: string): void => {
-    const raw = Buffer.from(path, 'latin1');
-    const stat = lstatSync(raw);
-    const shown = nameText(path.slice(top.length + 1));
-    if (stat.isSymbolicLink()) {
-      const target = readlinkSync(raw, { encoding: 'latin1' });
-      const known = standsThere(`${root}/${shown}`, target) || isAmong(roots, `${root}/${shown}`, target);
-      if (leadsOut(path, target, top, root) && !known) {
-        rmSync(raw);
-        refused.push(`${shown} -> ${nameText(target)}`);
-      }
-    } else if (stat.isDirectory()) {
-      for (const name of readdirSync(raw, { encoding: 'latin1' })) visit(`${path}/${name}`);
-    } else if (stat.isBlockDevice() || stat.isCharacterDevice()) {
-      rmSync(raw);
-      refused.push(`${shown} (a device)`);
-    } else if (stat.mode & 0o6000) {
-      chmodSync(raw, stat.mode & 0o1777);
-      refused.push(`${shown} (only its setuid or setgid bit)`);
-    }
-  };
-  visit(top);
-  return refused;
-}
-
-/** A link that this host has at the same place brings nothing new: packages link into /usr/share. */
-function standsThere(path: string, target: string): boolean {
-  return (
-    lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true &&
-    readlinkSync(path, { encoding: 'latin1' }) === target
-  );
-}
-
-/** `attachments` that is a link to another disk, where the tree it leads to comes back too. */
-function isAmong(roots: readonly string[], path: string, target: string): boolean {
-  if (target.split('/').includes('..')) return false;
-  const wanted = resolve(dirname(path), nameText(target));
-  return roots.some((root) => `${wanted}/`.startsWith(`${root}/`));
-}
-
-/** A name may itself be a link, so that `name/..` can be anywhere: `..` is only followed at the start of a target. */
-function leadsOut(path: string, target: string, top: string, root: string): boolean {
-  const parts = target.split('/').filter((part) => part !== '' && part !== '.');
-  const first = parts.findIndex((part) => part !== '..');
-  if (first !== -1 && parts.includes('..', first)) return true;
-  const wanted = target.startsWith('/')
-    ? resolve(top, relative(Buffer.from(root).toString('latin1'), target))
-    : resolve(dirname(path), target);
-  return wanted !== top && !wanted.startsWith(`${top}/`);
 }
 
 export interface Moved {
