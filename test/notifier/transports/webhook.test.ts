@@ -91,6 +91,16 @@ it.each([
   expect(`v1,${stdout}`).toBe(headers['webhook-signature']);
 });
 
+it('logs in as the address says', async () => {
+  await using service = await startHttpService(() => ({ status: 200 }));
+  const url = service.url.replace('//', '//backup:p%40ssword@');
+  const channel = openTransport(webhook, { NOTIFY_WEBHOOK_URL: url })!;
+  await channel.send(plainMessage(), NO_LIMIT);
+  const login = Buffer.from('backup:p@ssword').toString('base64');
+  expect(service.requests[0]?.headers.authorization).toBe(`Basic ${login}`);
+  expect(channel.to).toBe(`the webhook at 127.0.0.1:${service.port}`);
+});
+
 it('fills a template in, which stays JSON whatever a message says', async () => {
   const file = template(
     '{"title": "{{subject}} ({{result}})", "nested": [{"{{key}}": "{{text}}{{text}}"}, 1, null], "to": "$1"}',
