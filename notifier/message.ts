@@ -17,6 +17,8 @@ export interface Message {
   result: Result;
   /** Whom it concerns; `recovered` is an OK after trouble. */
   level: Level;
+  /** Of one that is `recovered`: what was told of the trouble. */
+  ended?: Level[];
   /** What it is about: `mediawiki`. */
   name: string;
   host: string;
@@ -63,12 +65,13 @@ const LEVEL_OF: Record<Result, Level> = {
 
 /** Makes a message of what is given; all of it may be foreign text. */
 export function makeMessage(content: Omit<Message, 'id' | 'time' | 'level'> & { level?: Level }): Message {
-  const { result, level = LEVEL_OF[result], name, host, summary, facts, log, run } = content;
+  const { result, level = LEVEL_OF[result], ended, name, host, summary, facts, log, run } = content;
   return {
     id: randomUUID(),
     time: new Date().toISOString(),
     result,
     level,
+    ...(ended && { ended }),
     name: safeText(name, LONGEST_NAME),
     host,
     summary: safeText(summary, LONGEST_SUBJECT),
@@ -136,7 +139,8 @@ export function messageOfRun(
   const summary = level === 'recovered' ? `${verdict.summary}, well again` : verdict.summary;
   const { name, host, log, runId = randomUUID() } = about;
   const told = { id: runId, durationMs: run.durationMs };
-  return makeMessage({ result, level, name, host, summary, facts, log, run: told });
+  const ended = level === 'recovered' && trouble !== undefined ? { ended: trouble.told } : {};
+  return makeMessage({ result, level, ...ended, name, host, summary, facts, log, run: told });
 }
 
 /** @returns `2026-11-21 02:15:00 UTC` */

@@ -14,10 +14,34 @@ const MOST_MESSAGES = 1000;
 /** No file is written for so long. */
 const PART_AGE_MS = 3_600_000;
 
+const FIRST_DELAY_MS = 60_000;
+const LONGEST_DELAY_MS = 6 * 3_600_000;
+
 export interface Queued {
   message: Message;
   /** The transports that have not sent it yet. */
-  transports: string[];
+  waiting: Record<string, Waiting>;
+}
+
+export interface Waiting {
+  /** How often it has been tried. */
+  attempts: number;
+  /** When it is tried again at the latest, ISO 8601; earlier where the transport works again. */
+  nextAt: string;
+  /** Where it leads, see Route; missing: anywhere. */
+  destination?: string | undefined;
+}
+
+/** @returns what a failed attempt makes of a message: it waits, twice as long each time, some more and some less */
+export function postponed(attempts: number, now = Date.now(), random = Math.random()): Waiting {
+  const delayMs = Math.min(FIRST_DELAY_MS * 2 ** (attempts - 1), LONGEST_DELAY_MS);
+  return { attempts, nextAt: new Date(now + delayMs * (0.75 + random / 2)).toISOString() };
+}
+
+/** @returns whether it is time; a clock that went back doesn't make it wait for longer than ever intended */
+export function isDue(nextAt: string, now = Date.now()): boolean {
+  const inMs = Date.parse(nextAt) - now;
+  return inMs <= 0 || inMs > LONGEST_DELAY_MS * 1.25;
 }
 
 const queuedSchema = z.object({
@@ -32,9 +56,17 @@ const queuedSchema = z.object({
     summary: z.string(),
     facts: z.array(z.object({ label: z.string(), value: z.string() })),
     log: z.object({ head: z.string(), tail: z.string(), leftOutBytes: z.number() }).optional(),
+    ended: z.array(z.enum(LEVELS)).optional(),
     run: z.object({ id: z.uuid(), durationMs: z.number().nonnegative() }).optional(),
   }),
-  transports: z.array(z.string()),
+  waiting: z.record(
+    z.string(),
+    z.object({
+      attempts: z.number().int().nonnegative(),
+      nextAt: z.iso.datetime(),
+      destination: z.string().optional(),
+    }),
+  ),
 });
 
 /** @returns the names of waiting messages, oldest first; none where there is no queue */
@@ -73,10 +105,27 @@ export function enqueue(directory: string, queued: Queued): void {
   writeQueued(directory, `${stamp}-${queued.message.id}.json`, queued);
 }
 
-/** Writes what is still to do for a message that some transports have sent; removes one that is done. */
-export function updateQueued(directory: string, name: string, queued: Queued): void {
-  if (queued.transports.length === 0) rmSync(join(directory, name), { force: true });
-  else writeQueued(directory, name, queued);
+/** Removes a message. */
+export function dropQueued(directory: string, name: string): void {
+  rmSync(join(directory, name), { force: true });
+}
+
+/**
+ * Writes what became of an attempt.
+ * @param next undefined: the transport has nothing to do with the message any more; once no transport has, it is removed
+ */
+export function settleQueued(
+  directory: string,
+  name: string,
+  transport: string,
+  next: Waiting | undefined,
+): void {
+  const queued = readQueued(directory, name);
+  if (queued === undefined) return;
+  const { [transport]: before, ...others } = queued.waiting;
+  const waiting = next === undefined ? others : { ...others, [transport]: { ...before, ...next } };
+  if (Object.keys(waiting).length === 0) dropQueued(directory, name);
+  else writeQueued(directory, name, { ...queued, waiting });
 }
 
 function writeQueued(directory: string, name: string, queued: Queued): void {

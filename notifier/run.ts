@@ -61,11 +61,8 @@ export async function runAndTell(
     const decision = decide(record, earlierRuns(settings, series), settings.remindMs);
     await keepRun(settings, series, { ...record, told: decision.tell }, interrupt.signal);
     lock.release();
-    const isQuiet = decision.level === 'ok' && settings.quietOk;
-    if (decision.tell && !isQuiet) {
-      const message = messageOfRun(run, verdict, { name, host, command, decision, failed, log });
-      await tell(message, settings, interrupt.signal);
-    }
+    const message = messageOfRun(run, verdict, { name, host, command, decision, failed, log });
+    await tell(message, settings, interrupt.signal, decision.tell ? 'news' : 'repetition');
   } catch (error) {
     // the command has run: its exit code counts, not notify's trouble
     writeStderr(`${formatError('notify', asGarnerError(error))}\n`);

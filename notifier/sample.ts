@@ -2,9 +2,9 @@
 import { cannot, causeText, EXIT } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
 import { redact } from '../lib/redact.ts';
+import { deliver } from './deliver.ts';
 import { makeMessage } from './message.ts';
 import type { NotifySettings } from './settings.ts';
-import { deliver } from './tell.ts';
 
 /**
  * Sends a sample and prints a line for each transport.

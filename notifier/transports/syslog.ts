@@ -1,9 +1,7 @@
 // The system log, by the host's own `logger`: one line a message, its fields as `key=value`, for whoever collects logs.
-import { asGarnerError, cannot } from '../../lib/errors.ts';
-import { capture, describeExit } from '../../lib/process.ts';
-import { findProgram } from '../../lib/program.ts';
-import { path, type SettingTable } from '../../lib/settings.ts';
+import type { SettingTable } from '../../lib/settings.ts';
 import type { Message } from '../message.ts';
+import { SYSLOG_SETTINGS, writeSystemLog } from '../syslog.ts';
 import { defineTransport } from '../transport.ts';
 
 const facility = (value: string): string => {
@@ -17,7 +15,7 @@ const SETTINGS = {
     parse: facility,
     describe: 'under which facility messages are logged, such as daemon or local0; unset: they are not',
   },
-  NOTIFY_SYSLOG_SOCKET: { parse: path, default: '/dev/log', describe: 'where the syslog daemon listens' },
+  ...SYSLOG_SETTINGS,
 } as const satisfies SettingTable;
 
 const PRIORITIES = {
@@ -27,9 +25,6 @@ const PRIORITIES = {
   FAILED: 'err',
   MISSED: 'err',
 } as const satisfies Record<Message['result'], string>;
-
-/** Above any line of ours: what is longer becomes two entries. */
-const LONGEST_ENTRY_BYTES = 4096;
 
 /** @returns `result=FAILED name=mediawiki host=web1 id=… summary="exit code 7"`; the text that may be foreign is last */
 export function logLineOf({ result, name, host, id, summary }: Message): string {
@@ -45,21 +40,8 @@ export default defineTransport({
     return {
       to: `the system log by ${socket}`,
       async send(message, signal) {
-        const failure = (cause: unknown) => cannot('delivery', 'write to the system log by', socket, cause);
         const priority = `${facility}.${PRIORITIES[message.result]}`;
-        // without a daemon logger would say nothing and exit with 0
-        const args = ['--tag', 'garner', '--priority', priority, '--socket', socket, '--socket-errors=on'];
-        try {
-          const logger = {
-            file: findProgram(['logger'], 'bsdutils'),
-            args: [...args, '--size', `${LONGEST_ENTRY_BYTES}`],
-          };
-          const ended = await capture(logger, { input: `${logLineOf(message)}\n`, signal });
-          if (ended.code !== 0) throw failure(describeExit(ended));
-        } catch (error) {
-          const known = asGarnerError(error);
-          throw known.code === 'delivery' ? known : failure(known);
-        }
+        await writeSystemLog(logLineOf(message), { priority, socket }, signal);
         return [];
       },
     };

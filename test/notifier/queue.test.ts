@@ -30,6 +30,8 @@ const message = (name: string) =>
     facts: [{ label: 'Host', value: 'web1' }],
   });
 
+const WAITING = { attempts: 1, nextAt: '2026-01-01T00:00:00.000Z' };
+
 /** A host whose sendmail adds each subject to a file. */
 function countingHost(): Host {
   const host = makeHost();
@@ -43,7 +45,7 @@ const subjects = (host: Host): string[] =>
   readFileSync(join(host.root, 'subjects'), 'utf8').trim().split('\n');
 
 it('gives back what was put in, and lets nobody else read it', () => {
-  const queued = { message: message('wiki'), transports: ['email'] };
+  const queued = { message: message('wiki'), waiting: { email: WAITING } };
   enqueue(join(root, 'queue'), queued);
   const [name = ''] = listQueue(join(root, 'queue'));
   expect(readQueued(join(root, 'queue'), name)).toEqual(queued);
@@ -57,7 +59,7 @@ it('keeps at most 1000 messages: the oldest goes', () => {
     writeFileSync(join(root, `${time}-0.json`), '{}');
   }
   const [first, second] = listQueue(root);
-  enqueue(root, { message: message('new'), transports: ['email'] });
+  enqueue(root, { message: message('new'), waiting: { email: WAITING } });
   expect(listQueue(root)).toHaveLength(1000);
   expect(listQueue(root)[0]).toBe(second);
   expect(listQueue(root)).not.toContain(first);
@@ -66,7 +68,7 @@ it('keeps at most 1000 messages: the oldest goes', () => {
 it('sweeps what a killed run has left unfinished, not what another run is writing', () => {
   for (const name of ['.part-old', '.part-young']) writeFileSync(join(root, name), '{');
   utimesSync(join(root, '.part-old'), 0, 0);
-  enqueue(root, { message: message('wiki'), transports: ['email'] });
+  enqueue(root, { message: message('wiki'), waiting: { email: WAITING } });
   expect(readdirSync(root).filter((name) => name.startsWith('.'))).toEqual(['.part-young']);
 });
 
@@ -75,7 +77,7 @@ it('sets aside what is no message, and goes on', async () => {
   const queue = join(host.root, 'state/queue');
   mkdirSync(queue, { recursive: true });
   writeFileSync(join(queue, '20260101T000000000Z-0.json'), '{"message": {"id": "../../x"}}');
-  enqueue(queue, { message: message('waiting'), transports: ['email'] });
+  enqueue(queue, { message: message('waiting'), waiting: { email: WAITING } });
   const { stderr } = await host.notify(['--name', 'new', '--', 'true']);
   expect(stderr).toContain('is no message of the queue');
   expect(subjects(host)).toEqual(['new', 'waiting']);
@@ -85,7 +87,7 @@ it('sets aside what is no message, and goes on', async () => {
 it('is sent oldest first, after the message of the run itself', async () => {
   using host = countingHost();
   for (const name of ['one', 'two', 'three']) {
-    enqueue(join(host.root, 'state/queue'), { message: message(name), transports: ['email'] });
+    enqueue(join(host.root, 'state/queue'), { message: message(name), waiting: { email: WAITING } });
     await new Promise((resolve) => setTimeout(resolve, 3));
   }
   const { stderr } = await host.notify(['--name', 'new', '--', 'true']);
@@ -97,7 +99,7 @@ it('is sent oldest first, after the message of the run itself', async () => {
 it('is sent once, however many runs end at the same time', async () => {
   using host = countingHost();
   for (let i = 0; i < 10; i += 1) {
-    enqueue(join(host.root, 'state/queue'), { message: message(`old${i}`), transports: ['email'] });
+    enqueue(join(host.root, 'state/queue'), { message: message(`old${i}`), waiting: { email: WAITING } });
   }
   await Promise.all(['a', 'b', 'c', 'd'].map((name) => host.notify(['--name', name, '--', 'true'])));
   expect(
