@@ -58,6 +58,22 @@ const runSchema = z.object({
   rowCount: count.optional(),
   fileCount: count.optional(),
   members: z.array(memberSchema).max(MOST_MEMBERS).optional(),
+  /** What was beyond the usual, the most telling first; told where the run before did not have it. */
+  variations: z
+    .array(
+      z.object({
+        of: z.enum(['size', 'duration', 'rows', 'files']),
+        /** The database that has the rows, the tree that has the files. */
+        member: text(100).optional(),
+        /** `collapse`: less than a tenth is left. */
+        beyond: z.enum(['rise', 'drop', 'collapse']),
+        /** In bytes, milliseconds or counts. */
+        value: z.number().nonnegative(),
+        usual: z.number().nonnegative(),
+      }),
+    )
+    .max(100)
+    .optional(),
   /** What the next run goes by: a crontab's five fields, or `every 1d`. */
   schedule: text(200).optional(),
   nextDueAt: time.optional(),

@@ -35,7 +35,9 @@ export function decide(run: HistoryRun, earlier: readonly HistoryRun[], remindMs
   // a run that another one's lock kept from starting says nothing of the state
   const isLocked = run.result === 'locked';
   const runs = earlier.filter(({ result }) => (result === 'locked') === isLocked);
-  const trouble = runs.slice(runs.findLastIndex(({ result }) => result === 'ok') + 1);
+  const trouble = runs
+    .slice(runs.findLastIndex(({ result }) => result === 'ok') + 1)
+    .filter((one) => !isOnlyUnusual(one));
   if (run.result === 'ok') {
     if (!trouble.some(({ told }) => told)) return { level: 'ok', tell: true };
     return { level: 'recovered', tell: true, trouble: extent(trouble) };
@@ -46,6 +48,11 @@ export function decide(run: HistoryRun, earlier: readonly HistoryRun[], remindMs
   const ageMs = last === undefined ? Infinity : Date.parse(run.finishedAt) - Date.parse(last.finishedAt);
   // a clock that went back must not keep it quiet
   return { ...going, tell: ageMs < 0 || ageMs >= remindMs * (1 - EARLY) };
+}
+
+/** A good run that was unlike those before is told once, and nothing goes on. */
+function isOnlyUnusual({ exitCode, variations }: HistoryRun): boolean {
+  return exitCode === 0 && variations !== undefined;
 }
 
 function extent(runs: readonly HistoryRun[]): Trouble {

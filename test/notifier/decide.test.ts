@@ -102,3 +102,21 @@ it('tells each time where that is asked for, and when the clock went back', () =
   expect(story(['failed x', 'failed x'], 0)).toEqual(['failed 1', 'failed 2']);
   expect(story(['failed x', -5000, 'failed x'])).toEqual(['failed 1', 'failed 2']);
 });
+
+it('tells what is unlike the runs before once, without a recovery after it, and again when it is so again', () => {
+  const time = (day: number): string => new Date(Date.UTC(2026, 0, day)).toISOString();
+  const made = (day: number, varied: boolean, result: HistoryRun['result'] = varied ? 'warnings' : 'ok') => ({
+    ...{ name: 'x', startedAt: time(day), finishedAt: time(day), result, exitCode: 0, archives: [] },
+    ...{ summary: '1.2 MB, usually 300 MB', told: true },
+    ...(varied && {
+      variations: [{ of: 'size' as const, beyond: 'drop' as const, value: 1.2e6, usual: 300e6 }],
+    }),
+  });
+  const year = 365 * DAY;
+  expect(decide(made(2, true), [made(1, false)], year)).toMatchObject({ level: 'warnings', tell: true });
+  expect(decide(made(3, false), [made(2, true)], year)).toEqual({ level: 'ok', tell: true });
+  expect(decide(made(3, true), [made(2, true)], year)).toMatchObject({ level: 'warnings', tell: true });
+  const failed = { ...made(1, false, 'failed'), exitCode: 1 };
+  expect(decide(made(2, true), [failed], year)).toMatchObject({ level: 'warnings', trouble: { runs: 2 } });
+  expect(decide(made(3, false), [failed, made(2, true)], year)).toMatchObject({ level: 'recovered' });
+});
