@@ -1,12 +1,13 @@
 // How good an archive is. `digest`: its bytes are those that its checksum file records. `content`: besides, every member
 // was decompressed and is what the manifest says. (`restored`, the third level, is for a restore to record.)
 import { closeSync, fstatSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { cannot } from '../lib/errors.ts';
 import { type DecodeOptions, decodeMember } from './decode.ts';
 import type { Manifest, Member } from './manifest.ts';
 import { type ArchiveReader, openArchive, openRegularFile } from './read.ts';
-import type { Survey, SurveyedMember } from './survey.ts';
-import { surveyFile } from './survey-file.ts';
+import type { Survey, SurveyedMember, SurveyOptions } from './survey.ts';
+import { followFile, surveyFile } from './survey-file.ts';
 
 /** Smaller archives are read member by member at once: their members are small too. */
 export const SURVEY_MEMBERS_FROM_BYTES = 1 << 20;
@@ -22,15 +23,21 @@ export interface Verified {
  * Verifies a local archive as far as it can be: to `content`, or to `digest` where members are encrypted and no identity
  * is given.
  * @param expectedSha256 of the whole file, from its checksum file or the catalog; undefined: only the members are verified
+ * @param bytesPerSecond how fast it is read at most
  * @throws checksum-mismatch, not-an-archive, content-mismatch
  */
 export async function verifyArchive(
   file: string,
-  options: DecodeOptions & { expectedSha256: string | undefined },
+  options: DecodeOptions & { expectedSha256: string | undefined; bytesPerSecond?: number | undefined },
 ): Promise<Verified> {
   const sizeBytes = sizeOf(file);
   const members = sizeBytes >= SURVEY_MEMBERS_FROM_BYTES;
-  const survey = await surveyFile(file, sizeBytes, { algorithms: ['sha256'], members }, options.signal);
+  const { bytesPerSecond, signal } = options;
+  const what = { algorithms: ['sha256' as const], members };
+  const survey =
+    bytesPerSecond === undefined
+      ? await surveyFile(file, sizeBytes, what, signal)
+      : await surveySlowly(file, sizeBytes, what, bytesPerSecond, signal);
   const sha256 = survey.digests.sha256 as string;
   // before its structure: a copy that was damaged on its way or at rest is that, wherever the damage is
   if (options.expectedSha256 !== undefined && sha256 !== options.expectedSha256) {
@@ -42,6 +49,26 @@ export async function verifyArchive(
     );
   }
   return verifyContent(file, file, survey, options);
+}
+
+/** How often it is told that more may be read. */
+const STEP_MS = 100;
+
+/** Surveys a file as if it were being written at that rate. */
+async function surveySlowly(
+  file: string,
+  sizeBytes: number,
+  what: SurveyOptions,
+  bytesPerSecond: number,
+  signal: AbortSignal,
+): Promise<Survey> {
+  const following = followFile(file, what, signal);
+  const started = performance.now();
+  for (let may = 0; may < sizeBytes; may = ((performance.now() - started) / 1000) * bytesPerSecond) {
+    following.grew(Math.floor(may));
+    await sleep(STEP_MS, undefined, { signal });
+  }
+  return await following.finish(sizeBytes);
 }
 
 /**

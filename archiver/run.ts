@@ -59,24 +59,38 @@ export function setUp(context: CommandContext, options: CommonOptions, hostNames
 
 /**
  * Runs what changes the archive store: alone, on a store that is there, with a catalog that is whole.
- * One lock covers pull, prune, verify and rescan, so none of them deletes what another reads.
+ * One lock covers pull, push, prune and rescan, so none of them deletes what another writes.
  * @param what for messages: `pull`
+ * @param lock another one, for what takes that lock only when it has to
  * @throws locked, archive-store, catalog, and what the action throws
  */
-export async function withStore<T>(setup: Setup, what: string, action: (run: Run) => Promise<T>): Promise<T> {
+export async function withStore<T>(
+  setup: Setup,
+  what: string,
+  action: (run: Run) => Promise<T>,
+  lock = lockStore,
+): Promise<T> {
   const { configuration, settings } = setup;
   using running = runSignal(what, settings.GARNER_TIMEOUT);
   checkMark(configuration.root);
-  using _lock = lockStore(setup);
+  using _lock = lock(setup);
   await using catalog = openCatalog(configuration.catalog);
   await using archives = openFileStore(configuration.root);
   return await action({ configuration, catalog, archives, signal: running.signal, now: new Date() });
 }
 
 /** @throws locked */
-export function lockStore({ configuration, settings }: Setup): Disposable {
-  const id = createHash('sha256').update(realpathSync(configuration.root)).digest('hex').slice(0, 12);
-  return acquireLock(settings.GARNER_RUN_DIR, `archiver-${id}`);
+export function lockStore(setup: Setup): Disposable {
+  return acquireLock(setup.settings.GARNER_RUN_DIR, `archiver-${storeId(setup)}`);
+}
+
+/** Takes the lock of reading all archives again; whatever changes the store goes on meanwhile. @throws locked */
+export function lockScrub(setup: Setup): Disposable {
+  return acquireLock(setup.settings.GARNER_RUN_DIR, `archiver-${storeId(setup)}-verify`);
+}
+
+function storeId({ configuration }: Setup): string {
+  return createHash('sha256').update(realpathSync(configuration.root)).digest('hex').slice(0, 12);
 }
 
 /** Tells of a failure that doesn't end the run, and makes what `--json` shows of it. */

@@ -1,9 +1,11 @@
 // Reads archives on the disk again, least recently verified first: disks forget. What has gone bad is moved to
-// quarantine, so that retention doesn't count it and the next pull fetches it again where its host still has it.
+// quarantine, so that retention doesn't count it and the next pull fetches it again where its host still has it. Pulls and
+// prunes go on meanwhile: only what moves something waits for them.
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type ArchiveName, parseName } from '../archive/name.ts';
 import { verifyArchive } from '../archive/verify.ts';
-import { cannot } from '../lib/errors.ts';
+import { cannot, GarnerError } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';
 import { startProgress } from '../lib/progress.ts';
 import type { ArchiveRow } from './catalog/schema.ts';
@@ -12,41 +14,61 @@ import { archivePath, fileSize } from './layout.ts';
 import { isBad, quarantine } from './quarantine.ts';
 import { type Failure, type Run, tellFailure } from './run.ts';
 
+export interface VerifyOptions {
+  /** Only those that were not verified for that long. */
+  olderThanMs: number;
+  /** No other is begun after that long; undefined: all are. */
+  forMs?: number | undefined;
+  /** At most so much is read, but one archive always. */
+  limitBytes?: number | undefined;
+  /** How fast they are read at most. */
+  bytesPerSecond?: number | undefined;
+  /** Takes the lock of the store. @throws locked */
+  lock: () => Disposable;
+}
+
 export interface VerifyReport {
   verified: { name: string; level: 'digest' | 'content' }[];
   failed: (Failure & { name: string })[];
+  /** How many were due and are left for another time. */
+  leftCount: number;
 }
 
-/**
- * Verifies the archives of some hosts.
- * @param olderThanMs only those that were not verified for that long
- */
+/** Verifies the archives of some hosts. */
 export async function verifyHosts(
   run: Run,
   hosts: HostConfiguration[],
-  olderThanMs: number,
+  { olderThanMs, forMs, limitBytes = Number.POSITIVE_INFINITY, bytesPerSecond, lock }: VerifyOptions,
 ): Promise<VerifyReport> {
   const { catalog, signal, now } = run;
-  const names = new Set(hosts.map(({ name }) => name));
   const before = new Date(now.getTime() - olderThanMs).toISOString();
-  const rows = (await catalog.list(['present']))
-    .filter(({ host }) => names.has(host))
+  const all = await catalog.list(
+    ['present'],
+    hosts.map(({ name }) => name),
+  );
+  const due = all
     // a time of the future is from a wrong clock, and says nothing
     .filter(({ verified_at: at }) => at === null || at <= before || at > now.toISOString())
     .toSorted((a, b) => ((a.verified_at ?? '') < (b.verified_at ?? '') ? -1 : 1));
-  const progress = startProgress(
-    'verify',
-    rows.reduce((sum, { size_bytes }) => sum + size_bytes, 0),
-  );
-  const report: VerifyReport = { verified: [], failed: [] };
-  for (const row of rows) {
+  const dueBytes = due.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
+  const progress = startProgress('verify', Math.min(dueBytes, limitBytes));
+  const report: VerifyReport = { verified: [], failed: [], leftCount: 0 };
+  const started = performance.now();
+  let readBytes = 0;
+  for (const [index, row] of due.entries()) {
+    const isOver = forMs !== undefined && performance.now() - started >= forMs;
+    if (isOver || (index > 0 && readBytes + row.size_bytes > limitBytes)) {
+      report.leftCount = due.length - index;
+      break;
+    }
     try {
-      const level = await verifyOne(run, row);
-      report.verified.push({ name: row.name, level });
+      const level = await verifyOne(run, row, { bytesPerSecond, lock });
+      if (level !== undefined) report.verified.push({ name: row.name, level });
     } catch (error) {
       signal.throwIfAborted();
       report.failed.push({ name: row.name, ...tellFailure(row.host, error) });
     }
+    readBytes += row.size_bytes;
     progress.add(row.size_bytes);
   }
   progress.done();
@@ -55,29 +77,53 @@ export async function verifyHosts(
 
 /**
  * Verifies one archive and writes down what was found; a bad one goes to quarantine.
+ * @param lock taken before anything is moved; undefined: the caller holds it
+ * @returns undefined where it is not kept any more: it was pruned meanwhile
  * @throws checksum-mismatch, content-mismatch, not-an-archive; io where it could not be looked at
  */
-export async function verifyOne(run: Run, row: ArchiveRow): Promise<'digest' | 'content'> {
+export async function verifyOne(
+  run: Run,
+  row: ArchiveRow,
+  { bytesPerSecond, lock }: Partial<Pick<VerifyOptions, 'bytesPerSecond' | 'lock'>> = {},
+): Promise<'digest' | 'content' | undefined> {
   const { catalog, configuration, signal } = run;
-  const path = join(configuration.root, archivePath(parseName(row.name) as ArchiveName, row.name));
-  if (fileSize(path) === undefined) {
-    await catalog.change([row.name], { verified: null });
-    throw cannot('checksum-mismatch', 'verify', row.name, 'it is not on the disk any more', {
-      hint: 'the next pull fetches it where its host still has it; else archiver rescan takes note',
-    });
-  }
+  const { name, host, sha256: expectedSha256 } = row;
+  const path = join(configuration.root, archivePath(parseName(name) as ArchiveName, name));
+  const isKept = async (): Promise<boolean> => {
+    const now = await catalog.find(name);
+    return now?.state === 'present' && now.sha256 === expectedSha256;
+  };
   try {
-    const { level } = await verifyArchive(path, { expectedSha256: row.sha256, signal });
-    await catalog.change([row.name], {
-      verified: level,
-      verified_at: new Date().toISOString(),
-      problem: null,
-    });
-    info(`${row.host}: ${row.name} verified: ${level}`, { host: row.host, name: row.name, level });
+    if (fileSize(path) === undefined) {
+      throw cannot('checksum-mismatch', 'verify', name, 'it is not on the disk any more', {
+        hint: 'the next pull fetches it where its host still has it; else archiver rescan takes note',
+      });
+    }
+    const { level } = await verifyArchive(path, { expectedSha256, bytesPerSecond, signal });
+    if (!(await isKept())) return undefined;
+    await catalog.change([name], { verified: level, verified_at: new Date().toISOString(), problem: null });
+    info(`${host}: ${name} verified: ${level}`, { host, name, level });
     return level;
   } catch (error) {
     signal.throwIfAborted();
-    if (isBad(error)) await quarantine(run, row, path, error);
+    using _lock = lock === undefined ? undefined : await whenFree(lock, signal);
+    if (!(await isKept())) return undefined;
+    if (fileSize(path) === undefined) await catalog.change([name], { verified: null });
+    else if (isBad(error)) await quarantine(run, row, path, error);
     throw error;
+  }
+}
+
+const TRY_AGAIN_MS = 500;
+
+/** Waits for a lock as long as the run may last. */
+async function whenFree(lock: () => Disposable, signal: AbortSignal): Promise<Disposable> {
+  for (;;) {
+    try {
+      return lock();
+    } catch (error) {
+      if (!(error instanceof GarnerError) || error.code !== 'locked') throw error;
+      await sleep(TRY_AGAIN_MS, undefined, { signal });
+    }
   }
 }
