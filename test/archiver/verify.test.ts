@@ -1,0 +1,103 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { deleteArchive } from '../../archiver/layout.ts';
+import { pullHosts } from '../../archiver/pull.ts';
+import { type VerifyOptions, type VerifyReport, verifyHosts } from '../../archiver/verify.ts';
+import { acquireLock } from '../../lib/lock.ts';
+import { daysAgo, type TestArchiver, testArchiver } from '../helpers/archiver.ts';
+import { type MadeArchive, makeArchive } from '../helpers/make-archive.ts';
+
+let archiver: TestArchiver;
+beforeEach(() => {
+  archiver = testArchiver();
+  archiver.setUp();
+  archiver.configureHosts(['web1']);
+});
+afterEach(() => archiver.remove());
+
+/** Fills the store, the oldest first. */
+async function fill(count: number, content?: Buffer): Promise<MadeArchive[]> {
+  const made: MadeArchive[] = [];
+  for (let days = count; days > 0; days -= 1) {
+    const options = { host: 'web1', time: daysAgo(days), ...(content && { content }) };
+    made.push(await makeArchive(archiver.workDir('web1'), options));
+  }
+  await archiver.inProcess((run) => pullHosts(run, run.configuration.hosts, { prune: false, dryRun: false }));
+  return made;
+}
+
+const lock = (): Disposable => acquireLock(join(archiver.directory, 'run'), 'store');
+const verify = (options: Partial<VerifyOptions> = {}): Promise<VerifyReport> =>
+  archiver.inProcess((run) =>
+    verifyHosts(run, run.configuration.hosts, { olderThanMs: 0, lock, ...options }),
+  );
+const verifiedOn = (name: string, time: string): Promise<string> =>
+  archiver.query(`UPDATE archives SET verified_at = '${time}' WHERE name = '${name}'`);
+const namesIn = ({ verified }: VerifyReport): string[] => verified.map(({ name }) => name);
+const here = ({ name }: MadeArchive): string => join(archiver.root, `web1/mediawiki/${name}.tar`);
+
+function flip(path: string): void {
+  const bytes = readFileSync(path);
+  bytes.writeUInt8((bytes.at(700) as number) ^ 1, 700);
+  writeFileSync(path, bytes);
+}
+
+describe('archiver verify', () => {
+  test('begins with what nobody looked at for longest, and leaves what is too much for another time', async () => {
+    const [first, second, third] = (await fill(3)) as [MadeArchive, MadeArchive, MadeArchive];
+    await verifiedOn(first.name, '2026-03-01T00:00:00.000Z');
+    await verifiedOn(second.name, '2026-01-01T00:00:00.000Z');
+    await verifiedOn(third.name, '2026-02-01T00:00:00.000Z');
+    const limited = await verify({ limitBytes: second.sizeBytes + third.sizeBytes + 10 });
+    expect([namesIn(limited), limited.leftCount]).toEqual([[second.name, third.name], 1]);
+    // one always, or a large one would never be read
+    const one = await verify({ limitBytes: 1 });
+    expect([namesIn(one), one.leftCount]).toEqual([[first.name], 2]);
+    expect(await verify({ forMs: 0 })).toEqual({ verified: [], failed: [], leftCount: 3 });
+    expect(namesIn(await verify({ olderThanMs: 86_400_000 }))).toEqual([]);
+  });
+
+  test('reads no faster than it may, and finds the same', async () => {
+    const content = randomBytes(1_500_000);
+    const [good, bad] = (await fill(2, content)) as [MadeArchive, MadeArchive];
+    flip(here(bad));
+    const started = performance.now();
+    const report = await verify({ bytesPerSecond: 3_000_000 });
+    expect(performance.now() - started).toBeGreaterThan(900);
+    expect(report).toMatchObject({
+      verified: [{ name: good.name, level: 'content' }],
+      failed: [{ name: bad.name, code: 'checksum-mismatch' }],
+    });
+  });
+
+  test('F37 moves what has gone bad to quarantine, deletes nothing, and waits with it for who changes the store', async () => {
+    const [bad, good] = (await fill(2)) as [MadeArchive, MadeArchive];
+    flip(here(bad));
+    const pulling = lock();
+    const verifying = verify();
+    await sleep(300);
+    expect(existsSync(here(bad))).toBe(true);
+    pulling[Symbol.dispose]();
+    const report = await verifying;
+    expect(report).toMatchObject({ failed: [{ name: bad.name }], verified: [{ name: good.name }] });
+    expect(readdirSync(join(archiver.root, '.quarantine/web1'))).toContain(`${bad.name}.tar`);
+    expect(await archiver.query('SELECT state FROM archives ORDER BY name')).toBe('quarantined\npresent');
+    expect((await verify()).verified).toHaveLength(1);
+  });
+
+  test('F46 has nothing to say of what was pruned while it was at it', async () => {
+    const [gone, good] = (await fill(2)) as [MadeArchive, MadeArchive];
+    const report = await archiver.inProcess((run) => {
+      const { catalog } = run;
+      const find: typeof catalog.find = (name) =>
+        catalog.find(name).then((row) => (row?.name === gone.name ? { ...row, state: 'removed' } : row));
+      deleteArchive(here(gone));
+      const pruned = { ...run, catalog: { ...catalog, find } };
+      return verifyHosts(pruned, run.configuration.hosts, { olderThanMs: 0, lock });
+    });
+    expect(report).toMatchObject({ verified: [{ name: good.name }], failed: [], leftCount: 0 });
+  });
+});
