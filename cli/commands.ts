@@ -2,8 +2,6 @@
 import type { CommandMain } from '../lib/command-line.ts';
 import { loadModule, moduleNames } from '../lib/modules.ts';
 
-const AGENTS = new URL('../agents/', import.meta.url);
-
 /** @returns the main function of a command, or undefined where there is no such command */
 export async function findCommand(name: string): Promise<CommandMain | undefined> {
   switch (name) {
@@ -15,15 +13,15 @@ export async function findCommand(name: string): Promise<CommandMain | undefined
       return (await import('../archiver/archiver.ts')).main;
     case 'hamster':
       return (await import('../agents/toolkit/operations-command.ts')).hamsterMain(
-        await loadModule(AGENTS, 'command'),
+        await loadModule('agents', 'command'),
       );
     case 'agent-command':
       return (await import('../agents/toolkit/operations-command.ts')).operationsMain(
-        await loadModule(AGENTS, 'command'),
+        await loadModule('agents', 'command'),
       );
   }
   const application = name.startsWith('agent-') ? name.slice('agent-'.length) : '';
-  if (!moduleNames(AGENTS).includes(application)) return undefined;
+  if (!moduleNames('agents').includes(application)) return undefined;
   const { agentMain } = await import('../agents/toolkit/command.ts');
-  return agentMain(await loadModule(AGENTS, application));
+  return agentMain(await loadModule('agents', application));
 }

@@ -5,8 +5,6 @@ import { causeText, GarnerError } from '../lib/errors.ts';
 import { moduleNames } from '../lib/modules.ts';
 import { configDirectory, loadSettings, type SettingTable } from '../lib/settings.ts';
 
-const AGENTS = new URL('../agents/', import.meta.url);
-
 export interface CheckedFile {
   file: string;
   /** What is wrong with it, naming the file; undefined: nothing. */
@@ -23,7 +21,7 @@ export async function checkConfiguration(known: SettingTable): Promise<CheckedFi
     return [];
   }
   const env = { GARNER_CONFIG_DIR: directory };
-  const agents = moduleNames(AGENTS);
+  const agents = moduleNames('agents');
   const shared = await check(join(directory, 'garner.env'), () => loadSettings(known, { known, env }));
   const { HOOKS_SUFFIX, readHooksFile } = await import('../agents/toolkit/hooks.ts');
   const isHooks = (name: string): boolean => name.startsWith('agent-') && name.endsWith(HOOKS_SUFFIX);

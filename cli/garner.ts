@@ -8,8 +8,6 @@ import { archiveCommands } from './archive.ts';
 import { findCommand } from './commands.ts';
 import { checkConfiguration } from './config-check.ts';
 
-const AGENTS = new URL('../agents/', import.meta.url);
-
 export const main: CommandMain = async (args, context) => {
   const [first = ''] = args;
   const other = first === 'garner' || first.startsWith('-') ? undefined : await findCommand(first);
@@ -27,8 +25,8 @@ export const main: CommandMain = async (args, context) => {
     .addHelpText('after', exampleText('garner agents --json'))
     .action(async ({ json }: { json?: boolean }) => {
       const agents = await Promise.all(
-        moduleNames(AGENTS).map(async (name) => {
-          const { application, title, settings } = await loadModule<AgentDefinition>(AGENTS, name);
+        moduleNames('agents').map(async (name) => {
+          const { application, title, settings } = await loadModule<AgentDefinition>('agents', name);
           return { application, title, command: `agent-${application}`, settings: Object.keys(settings) };
         }),
       );

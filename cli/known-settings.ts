@@ -4,11 +4,9 @@ import { loadModule, moduleNames } from '../lib/modules.ts';
 import { CORE_SETTINGS, type SettingTable } from '../lib/settings.ts';
 import { NOTIFY_SETTINGS } from '../notifier/settings.ts';
 
-const AGENTS = new URL('../agents/', import.meta.url);
-
 export async function knownSettings(): Promise<SettingTable> {
   const agents = await Promise.all(
-    moduleNames(AGENTS).map((name) => loadModule<AgentDefinition>(AGENTS, name)),
+    moduleNames('agents').map((name) => loadModule<AgentDefinition>('agents', name)),
   );
   return Object.assign({}, CORE_SETTINGS, NOTIFY_SETTINGS, ...agents.map(({ settings }) => settings));
 }

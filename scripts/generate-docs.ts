@@ -8,7 +8,6 @@ import { loadModule, moduleNames } from '../lib/modules.ts';
 import { CORE_SETTINGS, type Setting, type SettingTable } from '../lib/settings.ts';
 import { NOTIFY_SETTINGS } from '../notifier/settings.ts';
 
-const AGENTS = new URL('../agents/', import.meta.url);
 const DOCS = new URL('../docs/', import.meta.url);
 const GENERATED = '<!-- Written by `make docs` from the code: do not edit. -->';
 
@@ -62,12 +61,12 @@ function settingsTable(settings: SettingTable): string {
 }
 
 const loadAgents = (): Promise<AgentDefinition[]> =>
-  Promise.all(moduleNames(AGENTS).map((name) => loadModule<AgentDefinition>(AGENTS, name)));
+  Promise.all(moduleNames('agents').map((name) => loadModule<AgentDefinition>('agents', name)));
 
 /** @returns what the first lines of an agent's file say of it */
 function headerOf({ application }: AgentDefinition): string {
   const [comment = ''] =
-    /^(\/\/.*\n)+/.exec(readFileSync(new URL(`${application}.ts`, AGENTS), 'utf8')) ?? [];
+    /^(\/\/.*\n)+/.exec(readFileSync(new URL(`../agents/${application}.ts`, import.meta.url), 'utf8')) ?? [];
   return comment.replace(/^\/\/ ?/gm, '').trim();
 }
 

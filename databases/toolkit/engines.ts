@@ -3,15 +3,13 @@ import { cannot } from '../../lib/errors.ts';
 import { loadModule, moduleNames } from '../../lib/modules.ts';
 import type { Engine } from './engine.ts';
 
-const FOLDER = new URL('../', import.meta.url);
-
 /** @throws configuration for an engine that garner doesn't have */
 export async function loadEngine(name: string): Promise<Engine> {
-  const names = moduleNames(FOLDER);
+  const names = moduleNames('databases');
   if (!names.includes(name)) {
     throw cannot('configuration', 'use database engine', name, `there are ${names.join(', ')}`);
   }
-  return loadModule<Engine>(FOLDER, name);
+  return loadModule<Engine>('databases', name);
 }
 
 /**
@@ -23,8 +21,8 @@ export async function connectionFromUrl(
   setting: string,
 ): Promise<{ engine: Engine; connection: unknown }> {
   const scheme = /^([a-z][a-z0-9+]*):/.exec(url)?.[1];
-  for (const name of moduleNames(FOLDER)) {
-    const engine = await loadModule<Engine>(FOLDER, name);
+  for (const name of moduleNames('databases')) {
+    const engine = await loadModule<Engine>('databases', name);
     if (scheme === undefined || !engine.schemes.includes(scheme)) continue;
     if (!isDecodable(url)) break;
     if (engine.connectionFromText !== undefined) {

@@ -56,7 +56,7 @@ it('uses the transports that are named and no others', () => {
 });
 
 it('holds every transport to the contract of all', async () => {
-  const names = moduleNames(new URL('../../notifier/transports/', import.meta.url));
+  const names = moduleNames('notifier/transports');
   const { stdout } = await execa('grep', ['-l', '^describeTransport(', '-r', 'test/notifier/transports']);
   const held = stdout.split('\n').map((file) => file.replace(/^.*\/(.*)\.test\.ts$/, '$1'));
   expect(held.sort()).toEqual(names);
