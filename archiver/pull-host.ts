@@ -1,5 +1,7 @@
 // One host of a pull: what it offers is looked through, and fetched one by one, oldest first. What the host says, names
 // first of all, is hostile until checked. An archive that fails leaves the others be; a host that can't be reached ends.
+
+import { leaveLastPull } from '../archive/last-pull.ts';
 import { ARCHIVE_SUFFIX, CHECKSUMS, groupName, ORPHAN_MS, parseName } from '../archive/name.ts';
 import { readSidecars } from '../archive/transfer.ts';
 import { GarnerError } from '../lib/errors.ts';
@@ -9,7 +11,9 @@ import { openStore } from '../stores/open.ts';
 import type { Store, StoreEntry } from '../stores/store.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { copyHistory } from './history.ts';
+import { inParallel, type Places } from './in-parallel.ts';
 import { sweepHost } from './layout.ts';
+import type { Ledger, Place } from './ledger.ts';
 import { keepListing } from './listings.ts';
 import { type Offered, pullArchive } from './pull-archive.ts';
 import { type Failure, type Result, type Run, tellFailure } from './run.ts';
@@ -59,17 +63,21 @@ export function addWarning(report: HostReport, message: string): void {
   warn(`${report.host}: ${text}`, { host: report.host });
 }
 
-export interface PullEvents {
+/** What the hosts of a run share, and what is to be told of each. */
+export interface PullShare {
+  ledger: Ledger;
+  places: Places;
   /** Gets the size of each fetched chunk. */
   onBytes: (count: number) => void;
   /** Told when the host keeps us waiting, and when it goes on. */
   onSilence: (silent: boolean) => void;
+  /** Waits until so many bytes more may be received from this host. */
+  pace: (count: number) => Promise<void>;
 }
 
 /**
  * Pulls from one host all that is new.
  * @param dryRun looks, and neither fetches nor removes anything
- * @param events that somebody may want to know of while it runs
  * @returns what was done, and what failed
  * @throws only where the run was ended
  */
@@ -77,7 +85,7 @@ export async function pullHost(
   run: Run,
   host: HostConfiguration,
   dryRun: boolean,
-  { onBytes, onSilence }: PullEvents,
+  { ledger, places, onBytes, onSilence, pace }: PullShare,
 ): Promise<HostReport> {
   const { signal, configuration } = run;
   const report = emptyReport(host.name);
@@ -103,34 +111,55 @@ export async function pullHost(
     });
     const entries = await store.list('');
     const names = new Set(entries.map(({ name }) => name));
-    for (const offered of pick(entries, host, report)) {
+    const enter = ledger.open();
+    const fetching = { bytes: 0 };
+    let isGone = false;
+    const pullOne = async (offered: Offered, place: Place): Promise<void> => {
+      const outcome = await pullArchive(run, host, store, offered, {
+        place,
+        fetching,
+        onBytes,
+        pace,
+        onWarning: (message, error) => {
+          addWarning(report, error === undefined ? message : `${message}: ${describe(error)}`);
+        },
+      });
+      if ('pulled' in outcome) {
+        report.pulled.push(outcome.pulled);
+        keepListing(configuration, outcome.pulled);
+      } else addSkipped(report, outcome.skipped.name, outcome.skipped.reason);
+    };
+    const all = pick(entries, host, report);
+    await inParallel(all, { limit: host.transfers, places }, async (offered) => {
+      if (isGone) return;
+      const place = enter();
       try {
-        if (!hasChecksum(names, offered, run.now, report)) continue;
-        if (dryRun) {
-          await addOffered(run, store, offered, report);
-          continue;
-        }
-        const outcome = await pullArchive(run, host, store, offered, {
-          onBytes,
-          onWarning: (message, error) => {
-            addWarning(report, error === undefined ? message : `${message}: ${describe(error)}`);
-          },
-        });
-        if ('pulled' in outcome) {
-          report.pulled.push(outcome.pulled);
-          keepListing(configuration, outcome.pulled);
-        } else addSkipped(report, outcome.skipped.name, outcome.skipped.reason);
+        if (!hasChecksum(names, offered, run.now, report)) return;
+        if (dryRun) await addOffered(run, store, offered, report);
+        else await pullOne(offered, place);
       } catch (error) {
-        fail(error, offered.name);
-        if (isLost(error)) return report;
+        // those that are fetched beside it fail for the same reason
+        if (!isGone) fail(error, offered.name);
+        isGone ||= isLost(error);
+      } finally {
+        place.leave();
       }
-    }
-    if (dryRun) return report;
+    });
+    const order = new Map(all.map(({ name }, index) => [name, index]));
+    report.pulled.sort((a, b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0));
+    if (isGone || dryRun) return report;
     if (host.remove) await sweepSource(run, store, entries, host);
     await copyHistory(run, store, host.name).catch((error) => {
       signal.throwIfAborted();
       addWarning(report, `its history was not copied: ${describe(error)}`);
     });
+    const { result, pulled } = report;
+    // it may allow no writing, which is well where nothing is to be removed
+    await leaveLastPull(store, entries, {
+      at: run.now.toISOString(),
+      result,
+      pulledCount: pulled.length,
+    }).catch(() => signal.throwIfAborted());
   } catch (error) {
     fail(error);
   }

@@ -1,11 +1,10 @@
 // Whether the archiver itself does its work: pulls run, hosts can be reached, and they are those that they were.
+import { PULL_EVERY_MS } from '../../archive/last-pull.ts';
 import { formatDuration } from '../../lib/text.ts';
 import type { HostRow } from '../catalog/schema.ts';
 import type { HostConfiguration } from '../configuration.ts';
 import type { Finding } from './finding.ts';
 
-/** Pulls run at least once a day, and take their time. */
-const PULL_MS = 26 * 3_600_000;
 /** A host that is being started again can't be reached for a while. */
 const AWAY_MS = 3 * 3_600_000;
 
@@ -22,14 +21,14 @@ export function checkPulls(
     .at(-1);
   const isOld = (at: string | null | undefined, ms: number): boolean =>
     !at || now.getTime() - Date.parse(at) > ms;
-  if (hosts.length > 0 && isOld(last, PULL_MS)) {
+  if (hosts.length > 0 && isOld(last, PULL_EVERY_MS)) {
     const detail = last ? `the last was ${ago(last, now)} ago` : 'it never did';
     return [{ check: 'pull', level: 'critical', subject: 'archiver', reason: 'no pull has run', detail }];
   }
   return hosts.flatMap(({ name }): Finding[] => {
     const row = rows.get(name);
     const finding = { check: 'pull', subject: name } as const;
-    if (row === undefined || isOld(row.polled_at, PULL_MS)) {
+    if (row === undefined || isOld(row.polled_at, PULL_EVERY_MS)) {
       const detail = row?.polled_at ? `the last time was ${ago(row.polled_at, now)} ago` : 'it never was';
       return [{ ...finding, level: 'warning', reason: 'the host was not asked for news', detail }];
     }
@@ -40,7 +39,7 @@ export function checkPulls(
       return [{ check: 'host-key', level: 'critical', subject: name, reason, detail: message }];
     }
     if (!isOld(row.succeeded_at, AWAY_MS)) return [];
-    const level = isOld(row.succeeded_at, PULL_MS) ? 'critical' : 'warning';
+    const level = isOld(row.succeeded_at, PULL_EVERY_MS) ? 'critical' : 'warning';
     // `cannot connect to "sftp://…": connection refused`
     const reason = `pulls fail: ${message.slice(message.lastIndexOf('": ') + 1).replace(/^: /, '')}`;
     return [{ ...finding, level, reason, detail: message }];
