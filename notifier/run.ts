@@ -7,6 +7,7 @@ import type { SettingTable } from '../lib/settings.ts';
 import { formatDuration } from '../lib/text.ts';
 import { openWorkDir } from '../lib/work-dir.ts';
 import { attempt } from './attempt.ts';
+import { contentsFile } from './contents.ts';
 import { decide } from './decide.ts';
 import { messageOfRun } from './message.ts';
 import { setOwnPriority } from './priority.ts';
@@ -17,6 +18,7 @@ import { jitterOf, nextDue } from './schedule.ts';
 import type { NotifySettings } from './settings.ts';
 import { tell } from './tell.ts';
 import { interruptionOf, notBegun, pause, runTries, type Tries } from './tries.ts';
+import { judgeVariation } from './variation.ts';
 import { jobSeries, type WrappedCommand } from './wrapped-command.ts';
 
 export interface RunOptions {
@@ -48,17 +50,24 @@ export async function runAndTell(
       ? await runInManner(command, wrapped, settings, options, waitMs)
       : notBegun('LOCKED', EXIT.locked.code, lock.heldBy);
   if (lock.heldBy !== undefined) writeStderr(`notify: ${lock.heldBy}\n`);
-  const { run, verdict, failed, log } = ended;
+  const { run, failed, log } = ended;
   // from here on a signal only ends the telling: what is not told is queued
   using interrupt = runSignal('telling');
   try {
-    const record = recordOf(run, verdict, name);
+    const earlier = earlierRuns(settings, series);
+    const { verdict, variations } = settings.variation
+      ? await judgeVariation(ended.verdict, recordOf(run, ended.verdict, name), earlier, {
+          file: contentsFile(settings.stateDir, series),
+          signal: interrupt.signal,
+        })
+      : { verdict: ended.verdict };
+    const record = { ...recordOf(run, verdict, name), ...(variations && { variations }) };
     if (schedule !== undefined) {
       record.schedule = schedule.text;
       const finishedAt = new Date(record.finishedAt);
       record.nextDueAt = nextDue(schedule, { startedAt: ended.begunAt, finishedAt }, waitMs).toISOString();
     }
-    const decision = decide(record, earlierRuns(settings, series), settings.remindMs);
+    const decision = decide(record, earlier, settings.remindMs);
     await keepRun(settings, series, { ...record, told: decision.tell }, interrupt.signal);
     lock.release();
     const message = messageOfRun(run, verdict, { name, host, command, decision, failed, log });

@@ -18,11 +18,12 @@ import type { Route } from './routes.ts';
 import { SYSLOG_SETTINGS } from './syslog.ts';
 import type { Channel, Transport } from './transport.ts';
 
-
 /** All transports there are, by name. */
 const TRANSPORTS = new Map(
   await Promise.all(
-    moduleNames('notifier/transports').map(async (name) => [name, await loadModule<Transport>('notifier/transports', name)] as const),
+    moduleNames('notifier/transports').map(
+      async (name) => [name, await loadModule<Transport>('notifier/transports', name)] as const,
+    ),
   ),
 );
 
@@ -79,6 +80,12 @@ const GENERAL_SETTINGS = {
     default: '1d',
     describe: 'how long the same trouble of the same run is not told again; 0s: it is told each time',
   },
+  NOTIFY_VARIATION: {
+    parse: boolean,
+    default: 'true',
+    describe:
+      'false: a good run that is unlike those before it in size, duration, rows or files is no warning',
+  },
   NOTIFY_QUIET_OK: { parse: boolean, default: 'false', describe: 'true: no message where all is well' },
   ...SYSLOG_SETTINGS,
 } as const satisfies SettingTable;
@@ -102,6 +109,8 @@ export interface NotifySettings {
   name: string | undefined;
   /** How long the same trouble is not told again, in milliseconds. */
   remindMs: number;
+  /** Whether a good run that is unlike those before it is a warning. */
+  variation: boolean;
   /** The longest that a command may run, in milliseconds. */
   timeoutMs: number;
   /** Where the histories of runs are, beside the archives. */
@@ -110,6 +119,8 @@ export interface NotifySettings {
   group: string | undefined;
   /** Where the system log is written to. */
   syslogSocket: string;
+  /** What this host keeps between runs. */
+  stateDir: string;
   /** Where messages wait that could not be sent. */
   queueDir: string;
   /** Where locks lie. */
@@ -164,9 +175,11 @@ export function loadNotifySettings(sources: SettingSources): NotifySettings {
     host: values.GARNER_HOST,
     name: values.NOTIFY_NAME,
     remindMs: values.NOTIFY_REMIND,
+    variation: values.NOTIFY_VARIATION,
     timeoutMs: values.GARNER_TIMEOUT,
     workDir: values.GARNER_WORK_DIR,
     group: values.GARNER_GROUP,
+    stateDir: values.GARNER_STATE_DIR,
     queueDir: `${values.GARNER_STATE_DIR}/queue`,
     syslogSocket: values.NOTIFY_SYSLOG_SOCKET,
     runDir: values.GARNER_RUN_DIR,

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { makeArchive } from '../helpers/make-archive.ts';
 import { makeHost } from '../helpers/notify.ts';
 
 it('keeps each run in the history, tells trouble once, and when it is over', async () => {
@@ -46,4 +47,34 @@ it('reads how to tell from the application’s own file, and tells by garner.env
   const broken = await host.notify(['--name', 'wiki', '--', agent]);
   expect(broken.stderr).toContain('told by garner.env alone');
   expect(host.mail().headers.to).toBe('all@example.test');
+});
+
+it('makes a warning of a good run that is unlike those before it, once, and leaves the exit code alone', async () => {
+  using host = makeHost();
+  const work = join(host.root, 'work');
+  const runs: Record<string, number>[] = [{ page: 100_000 }, { page: 2000 }];
+  const told: string[] = [];
+  for (const [night, tables] of runs.entries()) {
+    const time = new Date(Date.UTC(2026, 0, 1 + night));
+    const { path } = await makeArchive(work, { host: 'web1.example.test', time, tables });
+    const { exitCode } = await host.notify([
+      '--',
+      host.script('agent-mediawiki', `#!/bin/sh\necho ${path}\n`),
+    ]);
+    expect(exitCode).toBe(0);
+    told.push(host.mail().headers.subject ?? '');
+  }
+  expect(told).toEqual([
+    expect.stringMatching(/^\[garner\] OK mediawiki on web1\.example\.test: [\d.]+ kB$/),
+    '[garner] WARNINGS mediawiki on web1.example.test: 2,000 rows in wiki, usually 100,000: table page lost 98,000 of 100,000 rows',
+  ]);
+  const lines = readFileSync(join(work, 'history/mediawiki-web1.example.test.jsonl'), 'utf8')
+    .trim()
+    .split('\n');
+  const variations = [{ of: 'rows', member: 'wiki', beyond: 'collapse', value: 2000, usual: 100_000 }];
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { result: 'ok' },
+    { result: 'warnings', exitCode: 0, variations },
+  ]);
+  expect(JSON.parse(lines[0] as string)).not.toHaveProperty('variations');
 });
