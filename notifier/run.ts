@@ -1,4 +1,5 @@
 // One run of a wrapped command: it is run in the manner that is asked for, judged, kept in its history and told.
+import { randomUUID } from 'node:crypto';
 import { appendRun, HISTORY_DIRECTORY, type History, historyFile, readHistory } from '../archive/history.ts';
 import { asGarnerError, causeText, EXIT, formatError } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
@@ -16,7 +17,7 @@ import { lockRun } from './run-lock.ts';
 import type { Manner } from './run-options.ts';
 import { jitterOf, nextDue } from './schedule.ts';
 import type { NotifySettings } from './settings.ts';
-import { tell } from './tell.ts';
+import { tell, tellStart } from './tell.ts';
 import { interruptionOf, notBegun, pause, runTries, type Tries } from './tries.ts';
 import { judgeVariation } from './variation.ts';
 import { jobSeries, type WrappedCommand } from './wrapped-command.ts';
@@ -45,9 +46,11 @@ export async function runAndTell(
   const series = settings.name === undefined || wrapped.makesArchive ? wrapped.series : jobSeries(name);
   const waitMs = jitterOf(host, name, jitterMs);
   const lock = await lockRun(runDir, series, isLockAsked);
+  const runId = randomUUID();
+  const begins = () => tellStart({ id: runId, name, host }, settings);
   const ended =
     lock.heldBy === undefined
-      ? await runInManner(command, wrapped, settings, options, waitMs)
+      ? await runInManner(command, wrapped, settings, options, { waitMs, begins })
       : notBegun('LOCKED', EXIT.locked.code, lock.heldBy);
   if (lock.heldBy !== undefined) writeStderr(`notify: ${lock.heldBy}\n`);
   const { run, failed, log } = ended;
@@ -70,7 +73,7 @@ export async function runAndTell(
     const decision = decide(record, earlier, settings.remindMs);
     await keepRun(settings, series, { ...record, told: decision.tell }, interrupt.signal);
     lock.release();
-    const message = messageOfRun(run, verdict, { name, host, command, decision, failed, log });
+    const message = messageOfRun(run, verdict, { name, host, command, decision, failed, log, runId });
     await tell(message, settings, interrupt.signal, decision.tell ? 'news' : 'repetition');
   } catch (error) {
     // the command has run: its exit code counts, not notify's trouble
@@ -80,13 +83,16 @@ export async function runAndTell(
   return run.timedOut && run.exitCode === 0 ? 143 : run.exitCode;
 }
 
-/** Waits, and runs the command as often as it may take. */
+/**
+ * Waits, and runs the command as often as it may take.
+ * @param begins is called when it is to be run, and is done when this is
+ */
 async function runInManner(
   command: readonly string[],
   wrapped: WrappedCommand,
   { timeoutMs }: NotifySettings,
   { warningCodes, known, manner }: RunOptions,
-  waitMs: number,
+  { waitMs, begins }: { waitMs: number; begins: () => Promise<void> },
 ): Promise<Tries> {
   setOwnPriority(manner.priority);
   using waiting = runSignal('waiting');
@@ -100,7 +106,10 @@ async function runInManner(
   }
   const env: Record<string, string> = manner.timeout === undefined ? {} : { GARNER_TIMEOUT: manner.timeout };
   const once = (mark: string) => attempt(command, wrapped, { timeoutMs, warningCodes, env, known }, mark);
-  return await runTries(once, manner.retry, wrapped.isGarner || warningCodes, waiting.signal);
+  const begun = begins();
+  const tries = await runTries(once, manner.retry, wrapped.isGarner || warningCodes, waiting.signal);
+  await begun;
+  return tries;
 }
 function earlierRuns({ workDir, host }: NotifySettings, series: string): History['runs'] {
   try {

@@ -12,6 +12,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa, type Options, type ResultPromise } from 'execa';
+import { CORE_SETTINGS } from '../../lib/settings.ts';
+import { loadNotifySettings, NOTIFY_SETTINGS, type NotifySettings } from '../../notifier/settings.ts';
 import { type ParsedMail, parseMail } from './mail.ts';
 
 const MAIN = join(import.meta.dirname, '../../cli/main.ts');
@@ -72,6 +74,18 @@ export function makeHost(env: Record<string, string> = {}): Host {
     queue: () => (existsSync(at('state/queue')) ? readdirSync(at('state/queue')).sort() : []),
     [Symbol.dispose]: () => rmSync(root, { recursive: true, force: true }),
   };
+}
+
+/** Loads what notify goes by for a test in this process, with directories of its own. @param env more settings */
+export function loadNotify(root: string, env: Record<string, string>): NotifySettings {
+  const own = {
+    GARNER_CONFIG_DIR: join(root, 'etc'),
+    GARNER_STATE_DIR: join(root, 'state'),
+    GARNER_RUN_DIR: join(root, 'run'),
+    GARNER_WORK_DIR: join(root, 'work'),
+    GARNER_HOST: 'web1.example.test',
+  };
+  return loadNotifySettings({ known: { ...CORE_SETTINGS, ...NOTIFY_SETTINGS }, env: { ...own, ...env } });
 }
 
 /** Makes an archive with its checksum file. @returns its path */

@@ -1,9 +1,8 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { makeMessage } from '../../../notifier/message.ts';
-import type { NotifySettings } from '../../../notifier/settings.ts';
 import { tell, tellStart } from '../../../notifier/tell.ts';
 import healthchecks from '../../../notifier/transports/healthchecks.ts';
 import {
@@ -16,6 +15,7 @@ import {
   type Taken,
 } from '../../contract/transport-contract.ts';
 import { type ServiceRequest, startHttpService } from '../../helpers/http-service.ts';
+import { loadNotify, makeHost } from '../../helpers/notify.ts';
 
 const CHECK = '5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278';
 const RUN = '7d0ba2a6-1e1c-4b0e-9d3c-3e5a2f9f6c01';
@@ -82,15 +82,43 @@ it.each(['OK (not found)', 'OK (rate limited)', '<html>'])(
   },
 );
 
+it('F59 tells start and end of a run by the address in the application’s own file, whatever is told to people', async () => {
+  using host = makeHost();
+  const ran = join(host.root, 'ran');
+  let answerStart = (): void => {};
+  await using service = await startHttpService((request, response) => {
+    const { text, answer } = check(request);
+    if (text !== 'start ') return answer;
+    // the start is taken only when the command has run: it does not wait
+    answerStart = () => {
+      if (existsSync(ran) && !response.writableEnded) response.end(answer.body);
+    };
+    answerStart();
+    return 'nothing';
+  });
+  const watcher = watch(host.root, () => answerStart());
+  writeFileSync(
+    join(host.root, 'etc/agent-fake.env'),
+    `NOTIFY_HEALTHCHECKS_URL=${service.url}/ping/${CHECK}\n`,
+    { mode: 0o600 },
+  );
+  const agent = host.script('agent-fake', `#!/bin/sh\necho done > ${ran}\n`);
+  const { exitCode, stderr } = await host.notify(['--quiet-ok', '--', agent, 'describe']);
+  watcher.close();
+  expect([exitCode, stderr, host.gotMail()]).toEqual([0, '', false]);
+  const pings = service.requests.map(check);
+  expect(pings.map(({ text }) => text.split(' ', 1)[0])).toEqual(['start', 'success']);
+  expect(pings[0]?.id).toBe(pings[1]?.id);
+});
+
 it('holds up nothing where the start can not be told, and queues nothing', async () => {
   const root = mkdtempSync(join(tmpdir(), 'garner-healthchecks-'));
   await using service = await startHttpService(() => ({ status: 500 }));
-  const channels = new Map([['healthchecks', openTransport(healthchecks, settings(service.url))!]]);
-  const notify = { channels, queueDir: join(root, 'queue'), runDir: root } as Partial<NotifySettings>;
+  const notify = loadNotify(root, settings(service.url));
   try {
-    await tellStart({ id: RUN, name: 'wiki', host: 'web1' }, { channels });
+    await tellStart({ id: RUN, name: 'wiki', host: 'web1' }, notify);
     const message = makeMessage({ ...plainMessage(), run: { id: RUN, durationMs: 1 } });
-    await tell(message, notify as NotifySettings, NO_LIMIT);
+    await tell(message, notify, NO_LIMIT);
     expect(service.requests.map(({ path }) => path)).toEqual([
       `/ping/${CHECK}/start?rid=${RUN}`,
       `/ping/${CHECK}?rid=${RUN}`,

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { makeMessage } from '../../../notifier/message.ts';
-import type { NotifySettings } from '../../../notifier/settings.ts';
 import { tell } from '../../../notifier/tell.ts';
 import pagerduty from '../../../notifier/transports/pagerduty.ts';
 import {
@@ -15,6 +14,7 @@ import {
   type Taken,
 } from '../../contract/transport-contract.ts';
 import { type ServiceRequest, startHttpService } from '../../helpers/http-service.ts';
+import { loadNotify } from '../../helpers/notify.ts';
 
 const KEY = 'e93facc04764012d7bfb002500d5d1a6';
 
@@ -82,12 +82,7 @@ it('has one incident for each name on each host', async () => {
 it('opens no incident again by what waited while the run has become well', async () => {
   const root = mkdtempSync(join(tmpdir(), 'garner-pagerduty-'));
   await using service = await startHttpService(() => ({ status: 500 }));
-  const channel = openTransport(pagerduty, settings(service.url))!;
-  const notify = {
-    channels: new Map([['pagerduty', channel]]),
-    queueDir: join(root, 'queue'),
-    runDir: root,
-  } as Partial<NotifySettings> as NotifySettings;
+  const notify = loadNotify(root, settings(service.url));
   const told = (name: string, result: 'OK' | 'FAILED') =>
     tell(makeMessage({ ...plainMessage(), name, result }), notify, NO_LIMIT);
   try {
