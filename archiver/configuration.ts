@@ -25,6 +25,8 @@ export interface HostConfiguration {
   applications: string[] | undefined;
   /** Whether archives are removed at the source once they are safe here. */
   remove: boolean;
+  /** How many archives are fetched at once. */
+  transfers: number;
   /** How often each application should deliver, in milliseconds. */
   expect: Record<string, number>;
   /** More than this is not kept of it, bad archives included; undefined: no limit. */
@@ -62,7 +64,7 @@ export interface ArchiverConfiguration {
   root: string;
   /** The catalog's file. */
   catalog: string;
-  /** How many hosts are served at once. */
+  /** How many hosts are served, and archives fetched, at once; each host that is served may fetch one. */
   parallel: number;
   /** undefined: nothing is ever pruned. */
   retention: Policy | undefined;
@@ -132,6 +134,7 @@ const hostSchema = z.strictObject({
   hostKeys,
   applications: z.array(application).min(1, 'leave it out to pull all').optional(),
   remove: z.boolean().default(false),
+  transfers: z.int().min(1).max(100).default(4),
   expect: z.record(application, durationSchema).default({}),
   quota: size.optional(),
 });

@@ -11,6 +11,7 @@ import type { Store, StoreEntry } from '../stores/store.ts';
 import { type ArchiveRow, type TransferRow, unverifiedRow } from './catalog/schema.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { archivePath, checkSpace, fileSize, quarantinePath, syncArchive } from './layout.ts';
+import type { Place } from './ledger.ts';
 import { isBad, noteQuarantined, quarantine } from './quarantine.ts';
 import { checkQuota } from './quota.ts';
 import type { Run } from './run.ts';
@@ -24,6 +25,11 @@ export interface Offered {
 }
 
 export interface PullHooks {
+  place: Place;
+  /** How large the archives of its host are together that are being fetched. */
+  fetching: { bytes: number };
+  /** Waits until so many bytes more may be received. */
+  pace: (count: number) => Promise<void>;
   onBytes: (count: number) => void;
   /** Gets what somebody should know of although the archive is safe. */
   onWarning: (message: string, error?: unknown) => void;
@@ -87,8 +93,26 @@ export async function pullArchive(
     await catalog.change([name], { verified: null }, { kind: 'vanished', subject: name });
   }
 
-  await checkQuota(run, host, name, entry.sizeBytes);
-  checkSpace(configuration.root, name, entry.sizeBytes);
+  hooks.fetching.bytes += entry.sizeBytes;
+  try {
+    await checkQuota(run, host, name, hooks.fetching.bytes);
+    checkSpace(configuration.root, name, hooks.fetching.bytes);
+    return await fetchArchive(run, host, store, offered, { path, digests }, hooks);
+  } finally {
+    hooks.fetching.bytes -= entry.sizeBytes;
+  }
+}
+
+/** Fetches one that is not here. */
+async function fetchArchive(
+  run: Run,
+  host: HostConfiguration,
+  store: Store,
+  { entry, name, parsed }: Offered,
+  { path, digests }: { path: string; digests: Digests },
+  hooks: PullHooks,
+): Promise<Outcome> {
+  const { catalog, configuration } = run;
   const started = performance.now();
   const startedAt = new Date().toISOString();
   const transferred = (problem: string | null): TransferRow => {
@@ -106,15 +130,20 @@ export async function pullArchive(
       toPath: archivePath(parsed, name),
       signal: run.signal,
       onBytes: hooks.onBytes,
+      pace: hooks.pace,
       digests,
       source: entry,
       content: { badPath },
     });
-    row = await verifyAndRecord(run, parsed, name, path, digests, { event: 'pulled', transferred, verified });
+    row = await verifyAndRecord(run, parsed, name, path, digests, hooks.place, {
+      event: 'pulled',
+      transferred,
+      verified,
+    });
   } catch (error) {
     const bad = join(configuration.root, badPath);
     if (fileSize(bad) !== undefined) {
-      const found = { sha256, sha1: digests.sha1 ?? null };
+      const found = { sha256: digests.sha256 as string, sha1: digests.sha1 ?? null };
       const unverified = unverifiedRow(name, parsed, new Date().toISOString(), entry.sizeBytes);
       await noteQuarantined(run, { ...unverified, ...found }, bad, error);
     }
@@ -128,7 +157,7 @@ export async function pullArchive(
     { host: host.name, name, sizeBytes: row.size_bytes, durationMs: Math.round(ms), verified: row.verified },
   );
   await removeAtSource(run, host, store, entry, hooks);
-  return { pulled: { name, sizeBytes: row.size_bytes, sha256 } };
+  return { pulled: { name, sizeBytes: row.size_bytes, sha256: row.sha256 } };
 }
 
 /**
@@ -148,7 +177,7 @@ async function settleExisting(
     const event = known?.state === 'present' ? undefined : 'adopted';
     // a run that was cut off may have named it and not synced the name
     syncArchive(path);
-    await verifyAndRecord(run, parsed, name, path, digests, { event, known });
+    await verifyAndRecord(run, parsed, name, path, digests, hooks.place, { event, known });
   } catch (error) {
     if (!(error instanceof GarnerError) || error.code !== 'checksum-mismatch') throw error;
     hooks.onWarning(`${name}: the copy here is damaged and in quarantine now; it is fetched again`);
@@ -180,9 +209,11 @@ async function verifyAndRecord(
   name: string,
   path: string,
   digests: Digests,
-  { event, known, transferred, verified: found }: Finding,
+  place: Place,
+  finding: Finding,
 ): Promise<ArchiveRow> {
   const { catalog, signal } = run;
+  const { event, known, transferred, verified: found } = finding;
   const sha256 = digests.sha256 as string;
   const receivedAt = known?.received_at ?? new Date().toISOString();
   const row = unverifiedRow(name, parsed, receivedAt, fileSize(path) ?? 0);
@@ -197,32 +228,15 @@ async function verifyAndRecord(
     throw error;
   }
   Object.assign(row, { verified: verified.level, verified_at: new Date().toISOString() });
-  const made = known ?? (await plausibleTime(run, row, new Date(verified.manifest.startedAt)));
-  Object.assign(row, { time: made.time, time_source: made.time_source });
   if (event === undefined) {
     await catalog.change([name], { verified: row.verified, verified_at: row.verified_at, problem: null });
   } else {
-    const detail = { sizeBytes: row.size_bytes, sha256, verified: row.verified, timeSource: row.time_source };
-    await catalog.record(row, { kind: event, subject: name, detail }, transferred?.(null));
+    const { size_bytes: sizeBytes, verified: level } = row;
+    const detail = { sizeBytes, sha256, verified: level };
+    const made = known ?? new Date(verified.manifest.startedAt);
+    await place.record(row, made, { kind: event, subject: name, detail }, transferred?.(null));
   }
   return row;
-}
-
-/** The manifest's time, where it lies between the previous archive's and now: a host's clock may be wrong, or lie. */
-export async function plausibleTime(
-  { catalog }: Pick<Run, 'catalog'>,
-  row: ArchiveRow,
-  made: Date,
-): Promise<Pick<ArchiveRow, 'time' | 'time_source'>> {
-  const time = made.toISOString();
-  const previous = await catalog.newestTime(row);
-  if (time <= row.received_at && (previous === undefined || time >= previous)) {
-    return { time, time_source: 'manifest' };
-  }
-  info(
-    `${row.name}: its time ${time} is not between the previous archive's and now; the time received counts`,
-  );
-  return { time: row.received_at, time_source: 'received' };
 }
 
 /** @returns whether it is gone; a failure is a warning, the next pull tries again */

@@ -2,6 +2,7 @@
 import { info } from '../lib/log.ts';
 import { startProgress } from '../lib/progress.ts';
 import type { HostConfiguration } from './configuration.ts';
+import { startLedger } from './ledger.ts';
 import { type PruneReport, pruneHost } from './prune.ts';
 import { addWarning, type HostReport, pullHost } from './pull-host.ts';
 import { checkClock, type Run } from './run.ts';
@@ -24,12 +25,16 @@ export async function pullHosts(
     () => undefined,
     (error) => error as Error,
   );
+  const { parallel } = run.configuration;
   const progress = startProgress('pull');
+  const ledger = startLedger(run);
+  const places = { total: parallel, taken: 0 };
   const reports: HostReport[] = [];
   try {
-    await serveAtOnce(hosts, run.configuration.parallel, async (host, index, onSilence) => {
+    await serveAtOnce(hosts, parallel, async (host, index, onSilence) => {
       const onBytes = (count: number): void => progress.add(count);
-      const report = await pullHost(run, host, options.dryRun, { onBytes, onSilence });
+      const share = { ledger, places, onBytes, onSilence, pace: async () => {} };
+      const report = await pullHost(run, host, options.dryRun, share);
       reports[index] = report;
       const { retention } = run.configuration;
       if (!options.prune || options.dryRun || retention === undefined) return;

@@ -15,7 +15,7 @@ import { unverifiedRow } from './catalog/schema.ts';
 import { importHistories } from './history.ts';
 import { checkMark, type StoredArchive, storedArchives, syncArchive } from './layout.ts';
 import { sweepListings } from './listings.ts';
-import { plausibleTime } from './pull-archive.ts';
+import { timeOf } from './made-time.ts';
 import { isBad, quarantine } from './quarantine.ts';
 import { type Failure, lockStore, type Run, type Setup, tellFailure } from './run.ts';
 
@@ -130,10 +130,14 @@ async function add(run: Run, { name, parsed, path, sizeBytes, modifiedMs }: Stor
     if (row.sha256 === '') throw cannot('checksum-missing', 'verify', name, 'it has no .sha256 file');
     row.sha1 = readSidecar(path, 'sha1') ?? null;
     const verified = await verifyArchive(path, { expectedSha256: row.sha256, signal: run.signal });
-    Object.assign(row, await plausibleTime(run, row, new Date(verified.manifest.startedAt)), {
-      verified: verified.level,
-      verified_at: new Date().toISOString(),
-    });
+    Object.assign(
+      row,
+      timeOf(row, new Date(verified.manifest.startedAt), await run.catalog.newestTime(row)),
+      {
+        verified: verified.level,
+        verified_at: new Date().toISOString(),
+      },
+    );
   } catch (error) {
     run.signal.throwIfAborted();
     if (isBad(error)) await quarantine(run, row, path, error);

@@ -31,6 +31,13 @@ export interface CatalogEvent {
   detail?: Record<string, unknown>;
 }
 
+/** What is noted of an archive. */
+export interface Recorded {
+  row: ArchiveRow;
+  event: CatalogEvent;
+  transfer?: TransferRow | undefined;
+}
+
 /** Those archives that are kept and pruned together. */
 export type Group = Pick<ArchiveRow, 'host' | 'application' | 'instance'>;
 
@@ -55,6 +62,8 @@ export interface Catalog extends RunsCatalog, AsyncDisposable {
   lastReceived(): Promise<string | undefined>;
   /** Adds an archive, or replaces what is known of it, and notes the event and how it came here with it: all or nothing. */
   record(row: ArchiveRow, event: CatalogEvent, transfer?: TransferRow): Promise<void>;
+  /** Does that for several: all or nothing. */
+  recordAll(all: readonly Recorded[]): Promise<void>;
   /** Changes archives and notes the event with it: all or nothing. */
   change(names: string[], change: Partial<Omit<ArchiveRow, 'name'>>, event?: CatalogEvent): Promise<void>;
   /** @returns all events, or those of one subject, oldest first */
@@ -144,6 +153,19 @@ function wrap(db: Kysely<Schema>, connection: DatabaseSync, file: string): Catal
       .insertInto('events')
       .values({ at: new Date().toISOString(), kind, subject, detail: JSON.stringify(detail) })
       .execute();
+  const recordAll: Catalog['recordAll'] = (all) =>
+    db.transaction().execute(async (transaction) => {
+      for (const { row, event, transfer } of all) {
+        await transaction.replaceInto('archives').values(row).execute();
+        await transaction
+          .insertInto('hosts')
+          .values({ name: row.host, first_seen_at: row.received_at })
+          .onConflict((conflict) => conflict.column('name').doNothing())
+          .execute();
+        if (transfer !== undefined) await transaction.insertInto('transfers').values(transfer).execute();
+        await note(event, transaction);
+      }
+    });
   return {
     file,
     find: (name) => db.selectFrom('archives').selectAll().where('name', '=', name).executeTakeFirst(),
@@ -192,17 +214,8 @@ function wrap(db: Kysely<Schema>, connection: DatabaseSync, file: string): Catal
         .executeTakeFirst();
       return row?.at ?? undefined;
     },
-    record: (row, event, transfer) =>
-      db.transaction().execute(async (transaction) => {
-        await transaction.replaceInto('archives').values(row).execute();
-        await transaction
-          .insertInto('hosts')
-          .values({ name: row.host, first_seen_at: row.received_at })
-          .onConflict((conflict) => conflict.column('name').doNothing())
-          .execute();
-        if (transfer !== undefined) await transaction.insertInto('transfers').values(transfer).execute();
-        await note(event, transaction);
-      }),
+    record: (row, event, transfer) => recordAll([{ row, event, transfer }]),
+    recordAll,
     change: (names, change, event) =>
       db.transaction().execute(async (transaction) => {
         for (const name of names)
