@@ -1,6 +1,6 @@
 // A message as HTML for mail programs: one column, styles inline, nothing loaded from anywhere, readable on a light
 // and on a dark ground.
-import { gapOf, type Message, subjectOf } from './message.ts';
+import { gapOf, type Message, subjectOf, type Table } from './message.ts';
 
 /** White text on these has a contrast of at least 4.5. */
 export const COLOURS: Record<Message['result'], string> = {
@@ -30,7 +30,7 @@ const PRE = `${MONO};white-space:pre-wrap;overflow-wrap:anywhere;margin:0;paddin
 
 /** @returns the message as a whole HTML document */
 export function htmlOf(message: Message): string {
-  const { result, name, host, summary, facts, log } = message;
+  const { result, name, host, summary, facts, table, log } = message;
   const rows = facts.map(
     ({ label, value }) =>
       `<tr><th style="text-align:left;vertical-align:top;padding:3px 16px 3px 0;font-weight:600;white-space:nowrap">${escapeHtml(label)}</th>` +
@@ -54,8 +54,22 @@ export function htmlOf(message: Message): string {
 <div style="background:${COLOURS[result]};color:#ffffff;padding:14px 16px;border-radius:6px">
 <div style="font-size:18px;font-weight:700">${escapeHtml(`${result}: ${name} on ${host}`)}</div>
 <div style="overflow-wrap:anywhere">${escapeHtml(summary)}</div></div>
+${table === undefined ? '' : htmlTable(table)}
 <table style="border-collapse:collapse;margin-top:16px;width:100%">${rows.join('\n')}</table>
 ${parts.join('\n')}
 </div></body></html>
 `;
+}
+
+/** It scrolls by itself where it is wider than a telephone. */
+function htmlTable({ head, rows }: Table): string {
+  const cell = (tag: 'th' | 'td', text: string): string =>
+    `<${tag} style="text-align:left;padding:5px 16px 5px 0;white-space:nowrap;border-bottom:1px solid #8888">${escapeHtml(text)}</${tag}>`;
+  const lines = [
+    head.map((title) => cell('th', title)),
+    ...rows.map((row) => row.map((text) => cell('td', text))),
+  ];
+  return `<div style="overflow-x:auto;margin-top:16px"><table style="border-collapse:collapse">${lines
+    .map((cells) => `<tr>${cells.join('')}</tr>`)
+    .join('\n')}</table></div>`;
 }

@@ -2,6 +2,7 @@
 // control characters escaped when it is made: it may be written to disk, shown and sent as it is.
 import { randomUUID } from 'node:crypto';
 import { redact } from '../lib/redact.ts';
+import { formatTable } from '../lib/table.ts';
 import { escapeControls, formatDuration, formatSize, plural } from '../lib/text.ts';
 import type { Decision, Level } from './decide.ts';
 import type { Result, Verdict } from './judge.ts';
@@ -26,6 +27,8 @@ export interface Message {
   summary: string;
   /** What else there is to know, in its order. */
   facts: Fact[];
+  /** Shown in front of the facts. */
+  table?: Table;
   log?: LogText;
   /** The run that it is about; missing where it is about something else, or about a run that never was. */
   run?: { id: string; durationMs: number };
@@ -35,6 +38,12 @@ export interface Message {
 export interface Fact {
   label: string;
   value: string;
+}
+
+/** Each cell is one line; each row has a cell for each title. */
+export interface Table {
+  head: string[];
+  rows: string[][];
 }
 
 const LONGEST_NAME = 64;
@@ -65,7 +74,7 @@ const LEVEL_OF: Record<Result, Level> = {
 
 /** Makes a message of what is given; all of it may be foreign text. */
 export function makeMessage(content: Omit<Message, 'id' | 'time' | 'level'> & { level?: Level }): Message {
-  const { result, level = LEVEL_OF[result], ended, name, host, summary, facts, log, run } = content;
+  const { result, level = LEVEL_OF[result], ended, name, host, summary, facts, table, log, run } = content;
   return {
     id: randomUUID(),
     time: new Date().toISOString(),
@@ -82,6 +91,9 @@ export function makeMessage(content: Omit<Message, 'id' | 'time' | 'level'> & { 
         .map((line) => safeText(line))
         .join('\n'),
     })),
+    ...(table && {
+      table: { head: table.head, rows: table.rows.map((row) => row.map((cell) => safeText(cell))) },
+    }),
     ...(log && { log }),
     ...(run && { run }),
   };
@@ -160,9 +172,10 @@ export function gapOf(log: LogText): string {
 
 /** @returns the message as plain text */
 export function textOf(message: Message): string {
-  const { result, name, host, summary, facts, log } = message;
+  const { result, name, host, summary, facts, table, log } = message;
   const width = Math.max(0, ...facts.map(({ label }) => label.length)) + 2;
   const lines = [`${result}: ${name} on ${host}`, summary, ''];
+  if (table !== undefined) lines.push(formatTable(table.head, table.rows));
   for (const { label, value } of facts) {
     lines.push(`${`${label}:`.padEnd(width)}${value.replaceAll('\n', `\n${' '.repeat(width)}`)}`);
   }

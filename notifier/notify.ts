@@ -1,10 +1,12 @@
 // notify: runs a command as it is and tells how it ended. It never changes what the command does: the output goes on
 // unchanged, and the exit code is the command's whether or not anybody could be told.
+import { Option } from 'commander';
 import { type CommandContext, type CommandMain, declareProgram, runProgram } from '../lib/command-line.ts';
 import { asGarnerError, cannot, causeText, EXIT, GarnerError } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
 import { setLogFormat, warn } from '../lib/log.ts';
 import type { SettingSources } from '../lib/settings.ts';
+import { DAY_MS, tellDigest } from './digest.ts';
 import { tellOverdue } from './overdue.ts';
 import { runAndTell } from './run.ts';
 import { addRunOptions, type RunOptionTexts, readDuration, readRunOptions } from './run-options.ts';
@@ -16,7 +18,8 @@ const EXAMPLE = `notify -- agent-mediawiki
 notify --name "nightly dump" -- /usr/local/bin/dump.sh --all
 notify --schedule "15 2 * * *" --retry 2:10m -- agent-jira
 notify test
-notify overdue`;
+notify overdue
+notify digest --weekly`;
 
 interface Options extends RunOptionTexts {
   name?: string;
@@ -25,6 +28,7 @@ interface Options extends RunOptionTexts {
   quietOk?: boolean;
   grace: string;
   json?: boolean;
+  weekly?: boolean;
 }
 
 export const main: CommandMain = async (args, context) => {
@@ -48,12 +52,17 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
   const { known } = context;
   let exitCode = 0;
   const program = declareProgram('notify', 'Runs a command and tells how it ended.', EXAMPLE)
-    .usage('[options] -- COMMAND [ARG…]\n       notify test|overdue [options]')
-    .argument('[action]', 'test: send a sample through every transport; overdue: tell what should have run')
+    .usage('[options] -- COMMAND [ARG…]\n       notify test|overdue|digest [options]')
+    .argument(
+      '[action]',
+      'test: send a sample through every transport; overdue: tell what should have run; digest: tell what ran',
+    )
     .option('--name <name>', 'what messages call the run (default: the name of the command)')
     .option('--config <file>', 'a file with settings, read in front of garner.env')
     .option('--warning-codes', 'exit codes 3 and 4 of the command mean warnings and locked')
     .option('--quiet-ok', 'no message where all is well')
+    .addOption(new Option('--daily', 'with digest: of the last day (default)').conflicts('weekly'))
+    .option('--weekly', 'with digest: of the last week')
     .option('--grace <time>', 'with overdue: how late a run may be', '1h')
     .option('--json', 'with overdue: one JSON object');
   addRunOptions(program).action(async (action: string | undefined, options: Options) => {
@@ -72,6 +81,10 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
       const graceMs = readDuration('--grace', options.grace);
       using interrupt = runSignal('looking for what is overdue');
       exitCode = await tellOverdue(load(sources), { graceMs, json: options.json === true }, interrupt.signal);
+    } else if (action === 'digest' && command === undefined) {
+      using interrupt = runSignal('the digest');
+      const days = options.weekly ? 7 : 1;
+      exitCode = await tellDigest(load(sources), days * DAY_MS, interrupt.signal);
     } else if (action === undefined && command !== undefined && command.length > 0) {
       const wrapped = readCommand(command);
       const settings = loadFor(wrapped, sources);
@@ -80,7 +93,7 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
       exitCode = await runAndTell(command, wrapped, settings, { warningCodes, manner, known });
     } else {
       throw cannot('usage', 'run', 'notify', 'no command is given', {
-        hint: 'notify [options] -- COMMAND [ARG…], or notify test, notify overdue',
+        hint: 'notify [options] -- COMMAND [ARG…], or notify test, notify overdue, notify digest',
       });
     }
   });

@@ -55,6 +55,7 @@ const queuedSchema = z.object({
     host: z.string().regex(/^[a-z0-9][a-z0-9.-]*$/),
     summary: z.string(),
     facts: z.array(z.object({ label: z.string(), value: z.string() })),
+    table: z.object({ head: z.array(z.string()), rows: z.array(z.array(z.string())) }).optional(),
     log: z.object({ head: z.string(), tail: z.string(), leftOutBytes: z.number() }).optional(),
     ended: z.array(z.enum(LEVELS)).optional(),
     run: z.object({ id: z.uuid(), durationMs: z.number().nonnegative() }).optional(),

@@ -1,5 +1,6 @@
 // A message for services that take only so much text: what is known of it first, then as much of the log's end as there
 // is room for, and last the message's id, by which a repetition can be told.
+import { formatTable } from '../lib/table.ts';
 import { gapOf, type Message } from './message.ts';
 
 /** What a service counts. */
@@ -15,8 +16,9 @@ const SHORTEST_LOG = 100;
  */
 export function shortTextOf(message: Message, longest: number, unit: Unit = 'characters'): string {
   const id = `\n\nMessage ${message.id}`;
-  const facts = message.facts.map(({ label, value }) => `${label}: ${value}`).join('\n');
-  const start = cutEnd(facts, longest - id.length, unit);
+  const facts = message.facts.map(({ label, value }) => `${label}: ${value}`);
+  if (message.table !== undefined) facts.unshift(formatTable(message.table.head, message.table.rows));
+  const start = cutEnd(facts.join('\n'), longest - id.length, unit);
   const room = longest - sizeOf(start, unit) - id.length - 2;
   const log = logOf(message);
   const end = log === '' || room < SHORTEST_LOG ? '' : `\n\n${cutStart(log, room, unit)}`;
