@@ -1,10 +1,10 @@
-// `notify overdue`: tells what should have run on this host and did not. A missed run becomes a line of its history, so it is
-// told once; the run that comes after all tells that it is well again.
-import { join } from 'node:path';
+// `notify overdue`: tells what should have run on this host and did not, by the histories in the work directory and those that
+// scheduled runs have left a note of. A missed run becomes a line of its history, so it is told once; the run that comes
+// after all tells that it is well again. Of a history that says nothing, the note says when that was told.
+import { basename, dirname, join } from 'node:path';
 import {
   appendRun,
   HISTORY_DIRECTORY,
-  type History,
   type HistoryRun,
   historyFile,
   listHistories,
@@ -13,26 +13,17 @@ import {
 import { causeText, EXIT } from '../lib/errors.ts';
 import { acquireLock } from '../lib/lock.ts';
 import { warn } from '../lib/log.ts';
-import { plural } from '../lib/text.ts';
 import { openWorkDir } from '../lib/work-dir.ts';
+import { noteVisit } from './archiver-visit.ts';
 import { decide } from './decide.ts';
 import { type Finding, judgeHistory } from './due.ts';
-import { type Fact, type Message, makeMessage, safeText, showTime } from './message.ts';
+import { type Expected, expectRun, listExpected, notePath } from './expected.ts';
+import { safeText, showTime } from './message.ts';
+import { jsonOf, linesOf, messageOf, type Trouble } from './overdue-message.ts';
 import { isUnderWay } from './run-lock.ts';
 import { nextDue } from './schedule.ts';
 import type { NotifySettings } from './settings.ts';
 import { sendWaiting, tell } from './tell.ts';
-
-interface Trouble {
-  name: string;
-  /** The history's file. */
-  path: string;
-  finding: Extract<Finding, { state: 'overdue' | 'doubtful' }>;
-  /** The cause in one line. */
-  summary: string;
-  /** false: it was told not long ago. */
-  tell: boolean;
-}
 
 /**
  * Looks at all histories of this host, tells what is overdue, and sends what waits in the queue.
@@ -48,55 +39,111 @@ export async function tellOverdue(
   using _lock = acquireLock(settings.runDir, 'notify-overdue');
   const now = new Date();
   const troubles: Trouble[] = [];
-  for (const series of listHistories(settings.workDir, settings.host)) {
-    const trouble = await look(settings, series, { now, graceMs }, signal);
+  await noteVisit(settings, now, signal).catch((error) => warn(causeText(error)));
+  for (const expected of expectedRuns(settings)) {
+    const trouble = await look(settings, expected, { now, graceMs }, signal);
     if (trouble !== undefined) troubles.push(trouble);
   }
-  process.stdout.write(json ? jsonOf(settings.host, troubles) : troubles.map(lineOf).join(''));
+  process.stdout.write(json ? jsonOf(settings.host, troubles) : linesOf(troubles));
   const news = troubles.filter((trouble) => trouble.tell);
   if (news.length > 0) await tell(messageOf(news, settings.host), settings, signal);
   else await sendWaiting(settings, signal);
   return troubles.length > 0 ? EXIT.failed.code : EXIT.ok.code;
 }
 
+interface Expectation extends Expected {
+  /** A scheduled run has left a note. */
+  isNoted: boolean;
+}
+
+/** @returns each history of the work directory, and each that is noted, wherever it is; by the names of their series */
+function expectedRuns({ workDir, stateDir, host }: NotifySettings): Expectation[] {
+  const all: Expectation[] = listExpected(stateDir).map((expected) => ({ ...expected, isNoted: true }));
+  const noted = new Set(all.map(({ history }) => history));
+  try {
+    for (const series of listHistories(workDir, host)) {
+      const history = join(workDir, HISTORY_DIRECTORY, historyFile(series, host));
+      if (!noted.has(history)) all.push({ series, name: series, history, isNoted: false });
+    }
+  } catch (error) {
+    if (noted.size === 0) throw error; // else each of them is in doubt
+    warn(causeText(error));
+  }
+  return all.sort((a, b) => (a.series < b.series ? -1 : 1));
+}
+
 /** @returns undefined where all is well */
 async function look(
-  { workDir, group, host, runDir, remindMs }: NotifySettings,
-  series: string,
+  { stateDir, group, host, runDir, remindMs }: NotifySettings,
+  expected: Expectation,
   { now, graceMs }: { now: Date; graceMs: number },
   signal: AbortSignal,
 ): Promise<Trouble | undefined> {
-  const path = join(workDir, HISTORY_DIRECTORY, historyFile(series, host));
-  let history: History = { runs: [], damagedCount: 0 };
-  let finding: Finding;
-  try {
-    history = readHistory(path);
-    finding = await judgeHistory(history, now, graceMs);
-  } catch (error) {
-    finding = { state: 'doubtful', cause: causeText(error) };
-  }
-  if (finding.state !== 'overdue' && finding.state !== 'doubtful') return undefined;
+  const { series, history: file, toldAt } = expected;
+  const { runs, finding } = await judge(expected, host, now, graceMs);
   if (isUnderWay(runDir, series)) return undefined;
-  const name = history.runs.at(-1)?.name ?? series;
-  const summary =
-    finding.state === 'overdue'
-      ? `due ${showTime(finding.dueAt)} and not begun`
-      : `cannot tell whether it has run: ${finding.cause}`;
+  if (finding.state === 'in-time' || finding.state === 'unscheduled') {
+    if (toldAt !== undefined) keepNote(stateDir, { ...expected, toldAt: undefined });
+    return undefined;
+  }
+  const files = expected.isNoted ? [notePath(stateDir, series), file] : [file];
+  const name = runs.at(-1)?.name ?? expected.name;
+  if (finding.state === 'doubtful') {
+    const ageMs = toldAt === undefined ? Infinity : now.getTime() - Date.parse(toldAt);
+    const isTold = ageMs < 0 || ageMs >= remindMs;
+    if (isTold) keepNote(stateDir, { ...expected, toldAt: now.toISOString() });
+    const summary = `cannot tell whether it has run: ${finding.cause}`;
+    return { name, files, finding, summary, tell: isTold };
+  }
+  const summary = `due ${showTime(finding.dueAt)} and not begun`;
   const run = missedRun(name, summary, now, finding);
-  const isDue = finding.state === 'doubtful' || finding.isNew;
-  const isTold = isDue && decide(run, history.runs, remindMs).tell;
-  // of what stays doubtful one line a message is enough
-  if (isTold || (isDue && finding.state === 'overdue')) {
+  const isTold = finding.isNew && decide(run, runs, remindMs).tell;
+  if (finding.isNew) {
     try {
-      appendRun(await openWorkDir(workDir, group, signal), series, host, { ...run, told: isTold });
+      const workDir = await openWorkDir(dirname(dirname(file)), group, signal);
+      appendRun(workDir, series, host, { ...run, told: isTold });
     } catch (error) {
       warn(`${series} is told again next time: ${causeText(error)}`);
     }
   }
-  return { name, path, finding, summary, tell: isTold };
+  return { name, files, finding, summary, tell: isTold };
 }
 
-function missedRun(name: string, summary: string, now: Date, finding: Trouble['finding']): HistoryRun {
+function keepNote(stateDir: string, expected: Expected): void {
+  try {
+    expectRun(stateDir, expected);
+  } catch (error) {
+    warn(`${expected.series} may be told again next time: ${causeText(error)}`);
+  }
+}
+
+async function judge(
+  { series, history: file, isNoted }: Expectation,
+  host: string,
+  now: Date,
+  graceMs: number,
+): Promise<{ runs: HistoryRun[]; finding: Finding }> {
+  const doubt = (cause: string): Finding => ({ state: 'doubtful', cause });
+  try {
+    if (basename(file) !== historyFile(series, host)) throw new Error('its history is none of this host');
+    const history = readHistory(file);
+    const { runs } = history;
+    const finding = await judgeHistory(history, now, graceMs);
+    if (!isNoted || finding.state !== 'unscheduled') return { runs, finding };
+    const cause =
+      runs.length === 0 ? `its history is gone: "${file}"` : 'its history has no schedule any more';
+    return { runs, finding: doubt(cause) };
+  } catch (error) {
+    return { runs: [], finding: doubt(causeText(error)) };
+  }
+}
+
+function missedRun(
+  name: string,
+  summary: string,
+  now: Date,
+  { dueAt, schedule }: Extract<Finding, { state: 'overdue' }>,
+): HistoryRun {
   const time = now.toISOString();
   return {
     name: safeText(name, 64),
@@ -107,70 +154,7 @@ function missedRun(name: string, summary: string, now: Date, finding: Trouble['f
     summary: safeText(summary, 1000),
     archives: [],
     // so that the one after it is missed in its turn
-    ...(finding.state === 'overdue' && {
-      schedule: finding.schedule.text,
-      nextDueAt: nextDue(finding.schedule, { startedAt: finding.dueAt, finishedAt: now }).toISOString(),
-    }),
+    schedule: schedule.text,
+    nextDueAt: nextDue(schedule, { startedAt: dueAt, finishedAt: now }).toISOString(),
   };
-}
-
-function lastRunOf({ finding }: Trouble): string {
-  if (finding.state === 'doubtful') return '';
-  const { lastRun } = finding;
-  return lastRun === undefined ? 'not known' : `${showTime(new Date(lastRun.startedAt))}, ${lastRun.result}`;
-}
-
-function messageOf(troubles: readonly Trouble[], host: string): Message {
-  const [first, second, ...others] = troubles as [Trouble, ...Trouble[]];
-  const facts: Fact[] = [{ label: 'Host', value: host }];
-  if (second === undefined) {
-    const { finding, path } = first;
-    if (finding.state === 'overdue') {
-      facts.push(
-        { label: 'Schedule', value: finding.schedule.text },
-        { label: 'Due', value: showTime(finding.dueAt) },
-        { label: 'Last run', value: lastRunOf(first) },
-      );
-    }
-    facts.push(
-      { label: 'History', value: path },
-      { label: 'To do', value: `see whether its timer or its crontab is there and runs; ${END_OF_A_RUN}` },
-    );
-    return makeMessage({ result: 'MISSED', name: first.name, host, summary: first.summary, facts });
-  }
-  for (const trouble of troubles) {
-    const last = trouble.finding.state === 'overdue' ? `\nlast run ${lastRunOf(trouble)}` : '';
-    facts.push({ label: safeText(trouble.name, 64), value: `${trouble.summary}${last}\n${trouble.path}` });
-  }
-  facts.push({ label: 'To do', value: `see whether timers and cron run; ${END_OF_A_RUN}` });
-  const more = others.length > 0 ? ` and ${plural(others.length, 'other')}` : '';
-  return makeMessage({
-    result: 'MISSED',
-    name: `${first.name}, ${second.name}${more}`,
-    host,
-    summary: `${plural(troubles.length, 'run')} overdue`,
-    facts,
-  });
-}
-
-const END_OF_A_RUN = 'where it shall run no more, move its history away';
-
-function lineOf({ name, summary, finding }: Trouble): string {
-  const last = finding.state === 'overdue' ? `; last run ${lastRunOf({ finding } as Trouble)}` : '';
-  return `${safeText(`${name}: ${summary}${last}`)}\n`;
-}
-
-function jsonOf(host: string, troubles: readonly Trouble[]): string {
-  const overdue = troubles.map(({ name, finding, summary, tell: tells }) => ({
-    name,
-    state: finding.state,
-    ...(finding.state === 'overdue' && {
-      schedule: finding.schedule.text,
-      dueAt: finding.dueAt.toISOString(),
-      lastRun: finding.lastRun && { startedAt: finding.lastRun.startedAt, result: finding.lastRun.result },
-    }),
-    summary,
-    told: tells,
-  }));
-  return `${JSON.stringify({ result: overdue.length > 0 ? 'missed' : 'ok', host, overdue })}\n`;
 }

@@ -1,5 +1,6 @@
 // One run of a wrapped command: it is run in the manner that is asked for, judged, kept in its history and told.
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { appendRun, HISTORY_DIRECTORY, type History, historyFile, readHistory } from '../archive/history.ts';
 import { asGarnerError, causeText, EXIT, formatError } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
@@ -10,6 +11,7 @@ import { openWorkDir } from '../lib/work-dir.ts';
 import { attempt } from './attempt.ts';
 import { contentsFile } from './contents.ts';
 import { decide } from './decide.ts';
+import { expectRun } from './expected.ts';
 import { messageOfRun } from './message.ts';
 import { setOwnPriority } from './priority.ts';
 import { recordOf } from './record.ts';
@@ -69,6 +71,7 @@ export async function runAndTell(
       record.schedule = schedule.text;
       const finishedAt = new Date(record.finishedAt);
       record.nextDueAt = nextDue(schedule, { startedAt: ended.begunAt, finishedAt }, waitMs).toISOString();
+      leaveNote(settings, series, name);
     }
     const decision = decide(record, earlier, settings.remindMs);
     await keepRun(settings, series, { ...record, told: decision.tell }, interrupt.signal);
@@ -111,11 +114,22 @@ async function runInManner(
   await begun;
   return tries;
 }
-function earlierRuns({ workDir, host }: NotifySettings, series: string): History['runs'] {
+function historyPath({ workDir, host }: NotifySettings, series: string): string {
+  return join(workDir, HISTORY_DIRECTORY, historyFile(series, host));
+}
+
+/** From now on it is missed where it doesn't run. */
+function leaveNote(settings: NotifySettings, series: string, name: string): void {
   try {
-    const { runs, damagedCount } = readHistory(
-      `${workDir}/${HISTORY_DIRECTORY}/${historyFile(series, host)}`,
-    );
+    expectRun(settings.stateDir, { series, name, history: historyPath(settings, series) });
+  } catch (error) {
+    warn(`a history that is gone will not be missed: ${causeText(error)}`);
+  }
+}
+
+function earlierRuns(settings: NotifySettings, series: string): History['runs'] {
+  try {
+    const { runs, damagedCount } = readHistory(historyPath(settings, series));
     if (damagedCount > 0) warn(`lines of the history of ${series} are damaged and left out: ${damagedCount}`);
     return runs;
   } catch (error) {

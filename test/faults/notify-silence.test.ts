@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, it } from 'vitest';
@@ -29,7 +29,12 @@ it('F59 a run that does not happen is noticed and sent, once; the next one is we
     expect.stringMatching(/^OK dump .*, well again$/),
   ]);
   expect(await notify('03-31 03:10:00', ['overdue'])).toEqual([0, '']);
-  const history = join(host.root, 'work/history/job.dump-web1.example.test.jsonl');
+  renameSync(join(host.root, 'work'), join(host.root, 'unmounted'));
+  expect(await notify('03-31 04:10:00', ['overdue'])).toEqual([
+    1,
+    expect.stringMatching(/^MISSED dump on .*: cannot tell whether it has run: its history is gone/),
+  ]);
+  const history = join(host.root, 'unmounted/history/job.dump-web1.example.test.jsonl');
   const { stdout } = await execa('jq', ['-r', '.result + " " + .nextDueAt', history]);
   expect(stdout.split('\n')).toEqual([
     'ok 2026-03-29T01:00:00.000Z',

@@ -1,9 +1,19 @@
-import { appendFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { HistoryRun } from '../../archive/history.ts';
 import { CORE_SETTINGS } from '../../lib/settings.ts';
 import { judgeHistory } from '../../notifier/due.ts';
+import { expectRun } from '../../notifier/expected.ts';
 import { tellOverdue } from '../../notifier/overdue.ts';
 import { lockRun } from '../../notifier/run-lock.ts';
 import { loadNotifySettings, NOTIFY_SETTINGS } from '../../notifier/settings.ts';
@@ -214,16 +224,45 @@ describe('notify overdue', () => {
     ).toMatchObject({
       result: 'missed',
     });
-    await look();
+    expect([await look(), host.gotMail()]).toEqual([1, false]);
     expect(printed.split('\n')).toHaveLength(4);
-    expect(host.mail().headers.subject).toMatch(/MISSED link on/); // what has no history can't keep that it was told
+  });
+
+  it('misses a history that is gone, once a day, and looks at one elsewhere', async () => {
+    const elsewhere = join(host.root, 'disk/history/wiki-web1.example.test.jsonl');
+    mkdirSync(dirname(elsewhere), { recursive: true, mode: 0o700 });
+    write('wiki', hourly(2.7, {}, now));
+    renameSync(historyFile('wiki'), elsewhere);
+    const { stateDir } = settings();
+    expectRun(stateDir, { series: 'wiki', name: 'wiki', history: elsewhere });
+    expect(await look()).toBe(1);
+    expect(host.mail().headers.subject).toMatch(/MISSED wiki on .*: due /);
+    expect(readFileSync(elsewhere, 'utf8')).toContain('"result":"missed"');
+
+    renameSync(join(host.root, 'disk'), join(host.root, 'unmounted'));
+    expect(await look()).toBe(1);
+    expect(host.mail().headers.subject).toMatch(/MISSED wiki on .*: cannot tell .*: its history is gone: "/);
+    expect(existsSync(join(host.root, 'disk'))).toBe(false);
+    expect([await look(), host.gotMail()]).toEqual([1, false]);
+    const note = readFileSync(join(stateDir, 'expected/wiki.json'), 'utf8');
+    writeFileSync(join(stateDir, 'expected/wiki.json'), note.replace(/"toldAt":"..../, '"toldAt":"2020'));
+    expect([await look(), host.gotMail()]).toEqual([1, true]);
+
+    renameSync(join(host.root, 'unmounted'), join(host.root, 'disk'));
+    appendFileSync(elsewhere, `${JSON.stringify(hourly(0.2, {}, now))}\n`);
+    expect([await look(), host.gotMail()]).toEqual([0, false]);
+    expect(readFileSync(join(stateDir, 'expected/wiki.json'), 'utf8')).not.toContain('toldAt');
+
+    writeFileSync(join(stateDir, 'expected/wiki.json'), 'garbage');
+    expect([await look(), printed]).toEqual([1, expect.stringMatching(/^wiki: cannot tell /)]);
   });
 
   it('sends what waits in the queue', async () => {
     write('wiki', hourly(3, {}, now));
     host.script('sendmail', '#!/bin/sh\nexit 75\n');
     expect(await look()).toBe(1);
-    expect(host.queue()).toHaveLength(1);
+    const queued = join(host.root, 'state/queue', host.queue()[0] as string);
+    writeFileSync(queued, readFileSync(queued, 'utf8').replace(/"nextAt":"..../, '"nextAt":"2020'));
     host.script('sendmail', `#!/bin/sh\ncat > ${host.root}/mail\n`);
     expect(await look()).toBe(1);
     expect(host.queue()).toEqual([]);
