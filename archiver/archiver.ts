@@ -10,6 +10,7 @@ import { declarePrune } from './verbs/prune.ts';
 import { declarePull } from './verbs/pull.ts';
 import { declarePush } from './verbs/push.ts';
 import { declareRescan } from './verbs/rescan.ts';
+import { declareRestore } from './verbs/restore.ts';
 import { declareShow } from './verbs/show.ts';
 import { declareVerify } from './verbs/verify.ts';
 
@@ -26,6 +27,7 @@ const VERBS = [
   declareShow,
   declareFind,
   declareDiff,
+  declareRestore,
   declareVerify,
   declareKeys,
   declareCheck,

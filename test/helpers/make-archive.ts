@@ -46,11 +46,12 @@ export interface MadeArchive {
 const MAKE_MEMBERS = `
 set -eu
 cd "$1"
-[ -e files.tar.zst ] || tar --format=gnu -C tree -cf - . | zstd -q -c > files.tar.zst
+pack() { (cd tree; printf '.\\0'; find . -mindepth 1 -printf '%P\\0') | tar --format=gnu -C tree --null --no-recursion -cf - -T -; }
+[ -e files.tar.zst ] || pack | zstd -q -c > files.tar.zst
 zstd -q -c list > files.list.zst
 if [ -e wiki.sql ]; then zstd -q -c wiki.sql > wiki.sql.zst; fi
 if [ -n "$2" ]; then for m in *.zst; do age -r "$2" < $m > $m.age; rm $m; done; fi
-tar --format=gnu -C tree -cf - . | wc -c
+pack | wc -c
 `;
 
 const MAKE_ARCHIVE = `
