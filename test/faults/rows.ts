@@ -70,7 +70,7 @@ F35 | of 1000 hosts, 1 down and 50 hanging | others on time; one message | I5 I7
 F36 | source can't be deleted after the pull | kept, retried, pulled once | I4 I5 | sshd
 F37 | bit flipped before the pull, after it, at rest | detected; quarantined; source kept | I1 I3 I4 I5
 F38 | checksum file missing, empty, malformed | wait then alarm; never "none is fine" | I1 I5
-F39 | compromised host floods newer garbage | retention by received time, quota, alarm | I3 I5 I7 |  | quotas of hosts
+F39 | compromised host floods newer garbage | retention by received time, quota, alarm | I3 I5 I7
 F40 | killed between verify and delete | next poll deletes; no duplicate | I4 I10
 F41 | killed or power cut while the catalog is written | old or new; rebuildable | I4 I10 | root loop
 F42 | catalog corrupt, lost, older copy | detected; rebuilt; no prune before | I3 I5 I10
