@@ -29,10 +29,11 @@ export function recipientsOf(
   channels: ReadonlyMap<string, Channel>,
   routes: ReadonlyMap<string, Route>,
 ): Recipients {
+  const isOfRun = message.run !== undefined || message.result === 'MISSED';
   const wants = (name: string): boolean => {
     const { levels, digests, runs } = routes.get(name) as Route;
     if (occasion === 'digest') return digests;
-    if (channels.get(name)?.everyRun) return runs !== 'never';
+    if (channels.get(name)?.everyRun) return runs !== 'never' && isOfRun;
     return occasion === 'news' && runs !== 'never' && takes(levels, message);
   };
   const wanting = [...channels.keys()].filter(wants);

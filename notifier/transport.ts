@@ -17,8 +17,8 @@ export interface Channel {
   /** Where messages go, for people: `root@example.org by /usr/sbin/sendmail`. */
   to: string;
   /**
-   * It watches over runs: the message about each run goes there, whatever levels are set, and no digest does. None waits
-   * in the queue.
+   * It watches over runs: the message about each run, and about one that never was, goes there, whatever levels are set,
+   * and no other does. None waits in the queue.
    */
   everyRun?: boolean;
   /** It shows a state: a message that waits is dropped once a newer one about the same name and host was taken. */

@@ -69,6 +69,11 @@ it('is quiet where all is well, but not to who watches over each run', async () 
   await tell(about('OK'), settings, NO_LIMIT);
   await tell(about('FAILED'), settings, NO_LIMIT, 'repetition');
   expect(listeners.told()).toEqual(['healthchecks: FAILED', 'healthchecks: OK']);
+  for (const result of ['WARNINGS', 'MISSED'] as const) {
+    const { run: _, ...aboutNoRun } = about(result);
+    await tell(aboutNoRun, settings, NO_LIMIT);
+  }
+  expect(listeners.told()).toEqual(['healthchecks: MISSED', 'slack: MISSED', 'slack: WARNINGS']);
 });
 
 it('refuses a level that is none, and a transport that is not configured', async () => {
