@@ -7,6 +7,7 @@ import type { Run } from './run.ts';
 /**
  * Refuses an archive that would take its host over its quota. What is in quarantine counts: it is the host's too.
  * @param name of the archive, for the message
+ * @param sizeBytes of it, and of what is fetched from its host beside it
  * @throws quota
  */
 export async function checkQuota(
@@ -19,7 +20,7 @@ export async function checkQuota(
   const rows = await catalog.list(['present', 'removing', 'quarantined'], host);
   const usedBytes = rows.reduce((sum, row) => sum + row.size_bytes, 0);
   if (usedBytes + sizeBytes <= quotaBytes) return;
-  const cause = `it has ${formatSize(sizeBytes)}, ${host} has ${formatSize(usedBytes)} here of ${formatSize(quotaBytes)}`;
+  const cause = `${host} would have ${formatSize(usedBytes + sizeBytes)} here, its quota is ${formatSize(quotaBytes)}`;
   throw cannot('quota', 'pull', name, cause, {
     hint: 'nothing more is pulled from that host; if it is right, raise its quota in archiver.yaml',
   });
