@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
+import { startThread } from '../lib/own-code.ts';
 import type { Checksum } from './name.ts';
 
 const READ_BYTES = 1 << 20;
@@ -87,9 +87,7 @@ async function digestHere(
 
 function digestInThread(fd: number, algorithm: Checksum, sizeBytes: number): Promise<string> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('./digest-worker.ts', import.meta.url), {
-      workerData: { fd, algorithm, sizeBytes },
-    });
+    const worker = startThread('archive/digest-worker', { fd, algorithm, sizeBytes });
     worker.once('message', resolve);
     worker.once('error', reject);
     worker.once('exit', (code) => reject(new Error(`the hashing thread ended early (${code})`)));

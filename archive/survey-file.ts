@@ -3,7 +3,8 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
+import { startThread as startOwnThread } from '../lib/own-code.ts';
 import { type Survey, type SurveyOptions, survey } from './survey.ts';
 
 const READ_BYTES = 1 << 20;
@@ -171,7 +172,7 @@ function pickThread(): Thread {
 
 /** A thread stays for the next file, and keeps nobody from ending. */
 function startThread(): Thread {
-  const worker = new Worker(new URL('./survey-worker.ts', import.meta.url));
+  const worker = startOwnThread('archive/survey-worker');
   const waiting: Thread['waiting'] = new Map();
   const thread = { worker, waiting };
   threads.add(thread);

@@ -1,6 +1,6 @@
 // What all commands have in common: how they are declared, how they end, and how their errors look.
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import own from '../package.json' with { type: 'json' };
 import { asGarnerError, cannot, formatError } from './errors.ts';
 import { setLogFormat, writeStderr } from './log.ts';
 import type { SettingTable } from './settings.ts';
@@ -19,7 +19,7 @@ export type CommandMain = (args: string[], context: CommandContext) => Promise<n
 
 /** @returns garner's version, from its package.json */
 export function garnerVersion(): string {
-  return JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
+  return own.version;
 }
 
 /**

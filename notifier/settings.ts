@@ -2,7 +2,6 @@
 // of them is for.
 import { createHash } from 'node:crypto';
 import { cannot } from '../lib/errors.ts';
-import { loadModule, moduleNames } from '../lib/modules.ts';
 import {
   boolean,
   CORE_SETTINGS,
@@ -13,19 +12,11 @@ import {
   type SettingTable,
   text,
 } from '../lib/settings.ts';
+import { TRANSPORTS } from './all-transports.ts';
 import { LEVELS, type Level } from './decide.ts';
 import type { Route } from './routes.ts';
 import { SYSLOG_SETTINGS } from './syslog.ts';
-import type { Channel, Transport } from './transport.ts';
-
-/** All transports there are, by name. */
-const TRANSPORTS = new Map(
-  await Promise.all(
-    moduleNames('notifier/transports').map(
-      async (name) => [name, await loadModule<Transport>('notifier/transports', name)] as const,
-    ),
-  ),
-);
+import type { Channel } from './transport.ts';
 
 const transportNames = (value: string): string[] => {
   const names = list(value);

@@ -1,9 +1,9 @@
 // Runs sqlite-program.ts, which ends when the run does, and turns what SQLite says into errors that say what to do.
 import { accessSync, constants } from 'node:fs';
 import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { cannot, type ErrorCode, type GarnerError } from '../../lib/errors.ts';
 import { info } from '../../lib/log.ts';
+import { ownProgram } from '../../lib/own-code.ts';
 import { capture, describeExit } from '../../lib/process.ts';
 import { shellWord } from '../../lib/text.ts';
 import type { SqliteFacts, SqliteFailure } from './sqlite-program.ts';
@@ -12,13 +12,13 @@ import type { SqliteFacts, SqliteFailure } from './sqlite-program.ts';
 const LOCK_MS = 60_000;
 /** SQLite's code for a journal that only a writer may roll back. */
 const READONLY_ROLLBACK = 776;
-const PROGRAM = fileURLToPath(new URL('./sqlite-program.ts', import.meta.url));
 
 async function run(args: string[], file: string, signal: AbortSignal): Promise<SqliteFacts | SqliteFailure> {
+  const program = ownProgram('databases/toolkit/sqlite-program');
   const ended = await capture(
     {
-      file: process.execPath,
-      args: ['--disable-warning=ExperimentalWarning', PROGRAM, ...args],
+      file: program.file,
+      args: [...program.args, ...args],
       onStderrLine: (line) => {
         if (line === 'locked') info(`${file}: another process has locked it; waiting`);
       },

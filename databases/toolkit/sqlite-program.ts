@@ -92,11 +92,13 @@ function check(file: string): SqliteFacts {
   };
 }
 
-const [task, file, to, lockMs] = process.argv.slice(2) as [string, string, string, string];
-let answer: SqliteFacts | SqliteFailure;
-try {
-  answer = task === 'copy' ? await copy(file, to, Number(lockMs)) : check(file);
-} catch (error) {
-  answer = { message: (error as Error).message, errcode: errcodeOf(error) };
+async function answer(): Promise<SqliteFacts | SqliteFailure> {
+  const [task, file, to, lockMs] = process.argv.slice(2) as [string, string, string, string];
+  try {
+    return task === 'copy' ? await copy(file, to, Number(lockMs)) : check(file);
+  } catch (error) {
+    return { message: (error as Error).message, errcode: errcodeOf(error) };
+  }
 }
-process.stdout.write(JSON.stringify(answer));
+
+answer().then((given) => process.stdout.write(JSON.stringify(given)));
