@@ -130,7 +130,9 @@ export async function pullHost(
       } else addSkipped(report, outcome.skipped.name, outcome.skipped.reason);
     };
     const all = pick(entries, host, report);
-    await inParallel(all, { limit: host.transfers, places }, async (offered) => {
+    // up to a quota the oldest come, not those that are quickest
+    const limit = host.quotaBytes === undefined ? host.transfers : 1;
+    await inParallel(all, { limit, places }, async (offered) => {
       if (isGone) return;
       const place = enter();
       try {
