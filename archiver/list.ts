@@ -29,15 +29,13 @@ export interface ListedArchive {
   sourceRemoved: boolean;
 }
 
-/** @returns the archives of the chosen hosts, by host, application and time */
-export async function listArchives({ configuration, hosts }: Setup): Promise<ListedArchive[]> {
+/** Gives the archives of the chosen hosts, by host, application and time. */
+export async function* listArchives({ configuration, hosts }: Setup): AsyncGenerator<ListedArchive> {
   checkMark(configuration.root);
   await using catalog: Catalog = openCatalog(configuration.catalog);
-  const rows = await catalog.list(
-    ['present', 'removing'],
-    hosts.map(({ name }) => name),
-  );
-  return rows.map((row) => listedArchive(configuration, row));
+  const names = hosts.map(({ name }) => name);
+  for await (const row of catalog.each(['present', 'removing'], names))
+    yield listedArchive(configuration, row);
 }
 
 /** @returns what the catalog knows of an archive, and whether it is there */
@@ -62,16 +60,19 @@ export function listedArchive({ root }: Setup['configuration'], row: ArchiveRow)
 }
 
 /** @returns a table for people, `*` after a time that is the time received */
-export function formatList(archives: ListedArchive[], now: Date): string {
-  if (archives.length === 0) return 'no archives\n';
-  const rows = archives.map((archive) => [
-    archive.host,
-    groupName(archive.application, archive.instance ?? undefined),
-    archive.name,
-    archive.time.slice(0, 16).replace('T', ' ') + (archive.timeSource === 'received' ? '*' : ''),
-    formatSize(archive.sizeBytes),
-    archive.onDisk ? (archive.verified ?? 'no') : 'MISSING',
-    formatDuration(Math.max(now.getTime() - new Date(archive.time).getTime(), 0)),
-  ]);
+export async function formatList(archives: AsyncIterable<ListedArchive>, now: Date): Promise<string> {
+  const rows: string[][] = [];
+  for await (const archive of archives) {
+    rows.push([
+      archive.host,
+      groupName(archive.application, archive.instance ?? undefined),
+      archive.name,
+      archive.time.slice(0, 16).replace('T', ' ') + (archive.timeSource === 'received' ? '*' : ''),
+      formatSize(archive.sizeBytes),
+      archive.onDisk ? (archive.verified ?? 'no') : 'MISSING',
+      formatDuration(Math.max(now.getTime() - new Date(archive.time).getTime(), 0)),
+    ]);
+  }
+  if (rows.length === 0) return 'no archives\n';
   return formatTable(['host', 'application', 'archive', 'time (UTC)', 'size', 'verified', 'age'], rows);
 }

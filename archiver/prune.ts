@@ -105,7 +105,8 @@ function planGroup(run: Run, rows: ArchiveRow[], policy: Policy): Pick<PruneRepo
   // a bad one neither counts nor goes: `verify` moves it to quarantine
   const isDamaged = (row: ArchiveRow): boolean =>
     row.problem !== null || fileSize(pathOf(root, row.name)) !== row.size_bytes || wasTouched(root, row);
-  const [damaged, whole] = [rows.filter(isDamaged), rows.filter((row) => !isDamaged(row))];
+  const damaged = new Set(rows.filter(isDamaged));
+  const whole = rows.filter((row) => !damaged.has(row));
   const points = whole.map(({ name, time, verified }) => ({
     id: name,
     time: new Date(time),
@@ -114,7 +115,7 @@ function planGroup(run: Run, rows: ArchiveRow[], policy: Policy): Pick<PruneRepo
   const { keep, remove } = plan(points, policy, run.now);
   return {
     keep: [
-      ...damaged.map(({ name }) => ({
+      ...[...damaged].map(({ name }) => ({
         name,
         reasons: ['damaged or changed since it was verified: see archiver verify'],
       })),

@@ -6,7 +6,7 @@
  */
 export function formatTable(head: string[], rows: string[][]): string {
   const widths = head.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => (row[column] as string).length)),
+    rows.reduce((width, row) => Math.max(width, (row[column] as string).length), title.length),
   );
   return [head, ...rows]
     .map((row) =>

@@ -54,6 +54,8 @@ export interface Catalog extends RunsCatalog, AsyncDisposable {
   find(name: string): Promise<ArchiveRow | undefined>;
   /** @returns archives in one of these states, by host, application and time; of all hosts where none is given */
   list(states: ArchiveState[], hosts?: string | readonly string[]): Promise<ArchiveRow[]>;
+  /** Gives what {@link list} gives one by one: there may be more than one wants to hold. */
+  each(states: ArchiveState[], hosts?: string | readonly string[]): AsyncIterable<ArchiveRow>;
   /** @returns a group's newest archive that is here and known to be good, of this time or before it */
   newestVerified(group: Group, until: string): Promise<ArchiveRow | undefined>;
   /** @returns the time of a group's newest archive, whether it is still there or not */
@@ -166,22 +168,23 @@ function wrap(db: Kysely<Schema>, connection: DatabaseSync, file: string): Catal
         await note(event, transaction);
       }
     });
+  const ordered = (states: ArchiveState[], hosts: string | readonly string[] | undefined) =>
+    db
+      .selectFrom('archives')
+      .selectAll()
+      .where('state', 'in', states)
+      .$if(hosts !== undefined, (query) => query.where('host', 'in', [hosts ?? []].flat()))
+      .orderBy('host')
+      .orderBy('application')
+      .orderBy('instance')
+      .orderBy('time')
+      .orderBy('name');
   return {
     file,
     find: (name) => db.selectFrom('archives').selectAll().where('name', '=', name).executeTakeFirst(),
     ...changeRuns(db),
-    list: (states, hosts) =>
-      db
-        .selectFrom('archives')
-        .selectAll()
-        .where('state', 'in', states)
-        .$if(hosts !== undefined, (query) => query.where('host', 'in', [hosts ?? []].flat()))
-        .orderBy('host')
-        .orderBy('application')
-        .orderBy('instance')
-        .orderBy('time')
-        .orderBy('name')
-        .execute(),
+    each: (states, hosts) => ordered(states, hosts).stream(),
+    list: (states, hosts) => ordered(states, hosts).execute(),
     newestVerified: ({ host, application, instance }, until) =>
       db
         .selectFrom('archives')

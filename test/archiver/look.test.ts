@@ -1,10 +1,11 @@
 // Looking into archives over all hosts: show, find, diff.
-import { readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { pullHosts } from '../../archiver/pull.ts';
 import { daysAgo, type TestArchiver, testArchiver } from '../helpers/archiver.ts';
+import { makeLargeStore } from '../helpers/large-store.ts';
 import { type ArchiveOptions, type MadeArchive, makeArchive } from '../helpers/make-archive.ts';
 
 let archiver: TestArchiver;
@@ -173,6 +174,31 @@ describe('archiver find', () => {
       found: [{}],
       notSearched: [{ name, isFailure: true }],
     });
+  });
+});
+
+describe('archiver list', () => {
+  test('gives all of many archives by host and time, as a table and as JSON that is read as it comes', async () => {
+    const directory = join(archiver.directory, 'large');
+    mkdirSync(directory);
+    makeLargeStore(directory, { hosts: 3, archives: 120, files: 0 });
+    const config = ['--config', join(directory, 'archiver.yaml')];
+    const { stdout } = await archiver.runHere(['list', 'host0', 'host2', '--json'], {}, config);
+    const { stdout: names } = await execa('jq', ['-r', '.archives[] | select(.onDisk) | .name'], {
+      input: stdout,
+    });
+    const expected = (host: string): string[] =>
+      readdirSync(join(directory, `store/${host}/mediawiki`))
+        .map((file) => file.replace(/\.tar$/, ''))
+        .sort();
+    expect(names.split('\n')).toEqual([...expected('host0'), ...expected('host2')]);
+    const table = (await archiver.runHere(['list'], {}, config)).stdout.trimEnd().split('\n');
+    expect(table).toHaveLength(1 + 360);
+    expect(
+      new Set(table.map((line) => line.indexOf(line.startsWith('host ') ? 'verified' : 'content'))).size,
+    ).toBe(1);
+    const empty = await archiver.runHere(['list', '--json']);
+    expect(JSON.parse(empty.stdout)).toEqual({ result: 'ok', archives: [] });
   });
 });
 

@@ -46,7 +46,11 @@ export interface TestArchiver {
   /** Does in this process what a command would do, without lock; `now` and the signal are a fresh run's. */
   inProcess<T>(action: (run: Run) => Promise<T>): Promise<T>;
   /** Runs a command in this process, without the time that one of its own takes; its log goes to the test's. */
-  runHere(args: string[], env?: Record<string, string>): Promise<{ exitCode: number; stdout: string }>;
+  runHere(
+    args: string[],
+    env?: Record<string, string>,
+    config?: string[],
+  ): Promise<{ exitCode: number; stdout: string }>;
   /** @returns all files of the archive store but the catalog's, relative, sorted */
   stored(): string[];
   /** @returns what `sqlite3` prints */
@@ -108,7 +112,7 @@ export function testArchiver(): TestArchiver {
       const { signal } = new AbortController();
       return await action({ configuration, catalog, archives, signal, now: new Date() });
     },
-    async runHere(args, env = {}) {
+    async runHere(args, env = {}, config = ['--config', configFile]) {
       const before = { ...process.env };
       const printed: string[] = [];
       const stdout = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
@@ -123,7 +127,7 @@ export function testArchiver(): TestArchiver {
       try {
         process.exitCode = 0;
         const context = { program: 'archiver', known: CORE_SETTINGS };
-        await main([...args, '--config', configFile], context);
+        await main([...args, ...config], context);
         return { exitCode: Number(process.exitCode), stdout: printed.join('') };
       } finally {
         process.exitCode = 0;

@@ -61,6 +61,12 @@ function agree({ entries, manifest }: Parts): void {
   }
 }
 
+/** @returns an honest archive of these members */
+export function buildTar(parts: Parts): Buffer {
+  agree(parts);
+  return build(parts);
+}
+
 const where = fc.nat({ max: 1000 });
 
 /** @returns all objects and arrays in it */
