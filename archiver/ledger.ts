@@ -1,9 +1,13 @@
 // Writes archives down as they come, those of a host in the order in which it offered them: each one's time is checked
 // against that of the one before. What becomes ready together is written in one transaction.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { CatalogEvent, Recorded } from './catalog/catalog.ts';
 import type { ArchiveRow } from './catalog/schema.ts';
 import { type MadeTime, timeOf } from './made-time.ts';
 import type { Run } from './run.ts';
+
+/** How long one waits for others: less than writing it down takes. */
+const TOGETHER_MS = 5;
 
 /** An archive's place in the order of its host. */
 export interface Place {
@@ -35,7 +39,7 @@ export function startLedger({ catalog }: Pick<Run, 'catalog'>): Ledger {
 
   const write = (recorded: Recorded): Promise<void> => {
     waiting.push(recorded);
-    writing ??= new Promise(setImmediate).then(() => {
+    writing ??= sleep(TOGETHER_MS).then(() => {
       const all = waiting;
       waiting = [];
       writing = undefined;

@@ -7,6 +7,7 @@ import {
   fchmodSync,
   fchownSync,
   fdatasync,
+  fsync,
   fsyncSync,
   linkSync,
   lstatSync,
@@ -113,6 +114,34 @@ export function syncDirectory(directory: string): void {
   }
 }
 
+const syncDescriptor = promisify(fsync);
+/** By directory: the sync that runs, and the one that comes after it. */
+const directorySyncs = new Map<string, { running: Promise<void>; next: Promise<void> | undefined }>();
+
+/** Makes names in a directory durable while others go on; those who come while it is being synced share the next sync. */
+export function syncDirectoryTogether(directory: string): Promise<void> {
+  const current = directorySyncs.get(directory);
+  if (current !== undefined) {
+    current.next ??= current.running.then(
+      () => startDirectorySync(directory),
+      () => startDirectorySync(directory),
+    );
+    return current.next;
+  }
+  return startDirectorySync(directory);
+}
+
+function startDirectorySync(directory: string): Promise<void> {
+  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  const running = syncDescriptor(fd).finally(() => {
+    closeSync(fd);
+    // its successor, if there is one, begins now
+    if (directorySyncs.get(directory)?.next === undefined) directorySyncs.delete(directory);
+  });
+  directorySyncs.set(directory, { running, next: undefined });
+  return running;
+}
+
 /** Makes what somebody else may have written durable: a file's bytes; its name is its directory's. */
 export function syncFile(path: string): void {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -151,6 +180,17 @@ const NO_LINKS = new Set<string | undefined>(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 
  * @throws EEXIST where the final name is taken
  */
 export function publish(part: string, finalPath: string): void {
+  giveFinalName(part, finalPath);
+  syncDirectory(dirname(finalPath));
+}
+
+/** Publishes while others go on. @throws EEXIST where the final name is taken */
+export async function publishTogether(part: string, finalPath: string): Promise<void> {
+  giveFinalName(part, finalPath);
+  await syncDirectoryTogether(dirname(finalPath));
+}
+
+function giveFinalName(part: string, finalPath: string): void {
   try {
     linkSync(part, finalPath);
     unlinkSync(part);
@@ -161,7 +201,6 @@ export function publish(part: string, finalPath: string): void {
       throw Object.assign(new Error('exists already'), { code: 'EEXIST', path: finalPath });
     renameSync(part, finalPath);
   }
-  syncDirectory(dirname(finalPath));
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   openSync,
   readdirSync,
   rmSync,
+  type Stats,
   write,
 } from 'node:fs';
 import { type FileHandle, lstat, open, opendir, unlink } from 'node:fs/promises';
@@ -21,7 +22,7 @@ import {
   createFile,
   makeDirectory,
   partPath,
-  publish,
+  publishTogether,
   startEarlySync,
   syncDirectory,
 } from '../lib/durable.ts';
@@ -74,24 +75,30 @@ function isMissing(error: unknown): boolean {
  * Walks from the root to the directory `below` it, through directories only.
  * @returns its path, or undefined where it does not exist
  */
-async function findDirectory(root: string, below: string): Promise<string | undefined> {
+function findDirectory(root: string, below: string): string | undefined {
   let path = root;
   for (const part of below.split('/').filter((name) => name !== '')) {
     path = join(path, part);
-    const found = await lstat(path).catch((error) => {
-      if (isMissing(error)) return undefined;
-      throw fail('open directory', path, error);
-    });
+    const found = lookAt(path);
     if (found === undefined) return undefined;
     if (!found.isDirectory()) throw cannot('io', 'open directory', path, 'it is a link or no directory');
   }
   return path;
 }
 
+/** Several of these come before every file: a thread for each would cost ten times as much. */
+function lookAt(path: string): Stats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw fail('open directory', path, error);
+  }
+}
+
 /** @returns the path of a file in a directory that exists, or undefined */
-async function findPath(root: string, path: string): Promise<string | undefined> {
+function findPath(root: string, path: string): string | undefined {
   checkStorePath(path);
-  const directory = await findDirectory(root, parentOf(path));
+  const directory = findDirectory(root, parentOf(path));
   return directory === undefined ? undefined : join(directory, basename(path));
 }
 
@@ -101,7 +108,7 @@ function parentOf(path: string): string {
 
 async function list(root: string, below: string): Promise<StoreEntry[]> {
   checkStorePath(below);
-  const directory = await findDirectory(root, below);
+  const directory = findDirectory(root, below);
   if (directory === undefined) return [];
   const entries: StoreEntry[] = [];
   try {
@@ -139,12 +146,12 @@ async function entryOf(path: string, name: string): Promise<StoreEntry | undefin
 }
 
 async function stat(root: string, below: string): Promise<StoreEntry | undefined> {
-  const path = await findPath(root, below);
+  const path = findPath(root, below);
   return path === undefined ? undefined : entryOf(path, basename(below));
 }
 
 async function* read(root: string, below: string, fromBytes = 0): AsyncGenerator<Buffer> {
-  const path = await findPath(root, below);
+  const path = findPath(root, below);
   const notFound = 'no such file or directory';
   if (path === undefined) throw cannot('store-not-found', 'read', join(root, below), notFound);
   let file: FileHandle;
@@ -217,7 +224,7 @@ async function create(
   checkStorePath(below);
   const path = join(root, below);
   const directory = dirname(path);
-  await findDirectory(root, parentOf(below));
+  findDirectory(root, parentOf(below));
   const part = partPath(path, source);
   let fd: number;
   let resumedBytes = 0;
@@ -275,7 +282,7 @@ async function create(
       await flush();
       try {
         if (elsewhere !== undefined) makeDirectory(dirname(join(root, elsewhere)));
-        publish(part, elsewhere === undefined ? path : join(root, elsewhere));
+        await publishTogether(part, elsewhere === undefined ? path : join(root, elsewhere));
         isPublished = true;
       } catch (error) {
         throw fail('publish', path, error);
@@ -300,7 +307,7 @@ async function writeAll(fd: number, data: Buffer): Promise<void> {
 }
 
 async function remove(root: string, below: string): Promise<void> {
-  const path = await findPath(root, below);
+  const path = findPath(root, below);
   if (path === undefined) return;
   try {
     await unlink(path);
