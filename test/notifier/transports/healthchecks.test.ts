@@ -7,7 +7,6 @@ import { tell, tellStart } from '../../../notifier/tell.ts';
 import healthchecks from '../../../notifier/transports/healthchecks.ts';
 import {
   describeTransport,
-  hostileMessage,
   httpReceiver,
   NO_LIMIT,
   openTransport,
@@ -46,13 +45,14 @@ it.each([
   const channel = openTransport(healthchecks, receiver.settings);
   expect(channel?.everyRun).toBe(true);
   await channel?.started?.({ id: RUN, name: 'wiki', host: 'web1' }, NO_LIMIT);
-  const message = makeMessage({ ...hostileMessage(), result, run: { id: RUN, durationMs: 1000 } });
+  const log = { head: 'what it printed', tail: '', leftOutBytes: 0 };
+  const message = makeMessage({ ...plainMessage(), result, log, run: { id: RUN, durationMs: 1000 } });
   await channel?.send(message, NO_LIMIT);
   expect(receiver.problems).toEqual([]);
   expect(receiver.ids).toEqual([RUN, RUN]);
   expect(receiver.taken[0]).toBe('start ');
   expect(receiver.taken[1]).toMatch(new RegExp(`^${signal} \\[garner\\] ${result} `));
-  expect(receiver.taken[1]).toContain('\nthe last line 💾\n\nMessage ');
+  expect(receiver.taken[1]).toContain('\n\nwhat it printed\n\nMessage ');
 });
 
 it('tells that nothing ran as a failure, and what is about no run changes no state', async () => {

@@ -3,7 +3,6 @@ import { makeMessage } from '../../../notifier/message.ts';
 import pushover from '../../../notifier/transports/pushover.ts';
 import {
   describeTransport,
-  hostileMessage,
   httpReceiver,
   NO_LIMIT,
   openTransport,
@@ -79,7 +78,7 @@ it('takes an answer that says no for one', async () => {
     id: '',
     answer: { status: 200, body: '{"user":"invalid","errors":["user identifier is invalid"],"status":0}' },
   }));
-  const sending = openTransport(pushover, receiver.settings)!.send(hostileMessage(), NO_LIMIT);
+  const sending = openTransport(pushover, receiver.settings)!.send(plainMessage(), NO_LIMIT);
   await expect(sending).rejects.toThrow(/Pushover at 127.*it answered: .*user identifier is invalid/);
 });
 
