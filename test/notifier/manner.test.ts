@@ -38,7 +38,6 @@ describe.concurrent('a run with', () => {
     );
     expect(existsSync(marker)).toBe(false);
     expect(host.mail().headers.subject).toMatch(/LOCKED dump on .*: another run is under way \(pid/);
-    expect((await host.notify(['--lock', '--name', 'other', '--', 'true'])).exitCode).toBe(0);
     first.stdin?.end();
     expect((await first).exitCode).toBe(0);
     expect((await host.notify(['--lock', '--name', 'dump', '--', 'touch', marker])).exitCode).toBe(0);
@@ -66,13 +65,6 @@ describe.concurrent('a run with', () => {
     expect([run.exitCode, run.stdout.trim()]).toEqual([9, `${Math.min(19, own + 5)}\nbest-effort: prio 6`]);
     const missing = await host.notify([...options, '--', 'nonexistent-command']);
     expect(missing.exitCode).toBe(127);
-  });
-
-  it('a priority that can’t be had is run all the same', async () => {
-    using host = makeHost({ PATH: '/nonexistent' });
-    const { exitCode, stderr } = await host.notify(['--ionice', 'idle', '--', '/bin/sh', '-c', 'exit 9']);
-    expect(exitCode).toBe(9);
-    expect(stderr).toMatch(/warning: the priority of reading and writing stays as it is: .*"ionice"/);
   });
 
   it('--retry is tried again until it succeeds; the message has the last log and all causes', async () => {

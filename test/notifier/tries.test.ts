@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { declareProgram, runProgram } from '../../lib/command-line.ts';
 import type { Attempt } from '../../notifier/attempt.ts';
 import type { Verdict } from '../../notifier/judge.ts';
+import { setOwnPriority } from '../../notifier/priority.ts';
 import type { ChildRun } from '../../notifier/run-child.ts';
 import { addRunOptions, readRunOptions } from '../../notifier/run-options.ts';
 import { runTries } from '../../notifier/tries.ts';
@@ -52,6 +53,16 @@ describe('another try', () => {
   ])('is not made after %s', async (_, result, run) => {
     expect(await tries(result, run)).toBe(1);
   });
+});
+
+it('a priority that can’t be had is a warning, and the command is run', () => {
+  const { PATH } = process.env;
+  process.env.PATH = '/nonexistent';
+  try {
+    expect(() => setOwnPriority({ ionice: ['-c', '3'] })).not.toThrow();
+  } finally {
+    process.env.PATH = PATH;
+  }
 });
 
 describe('options', () => {
