@@ -1,8 +1,8 @@
 // What a run came to. OK is said only of exit code 0, and of a garner agent only once its archive is there and
 // its bytes are those of its checksum file.
-import { lstatSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, lstatSync, openSync, readFileSync } from 'node:fs';
 import { basename, isAbsolute } from 'node:path';
-import { hashFile } from 'hasha';
+import { digestFile } from '../archive/digest.ts';
 import type { Manifest } from '../archive/manifest.ts';
 import { parseSidecar } from '../archive/name.ts';
 import { openArchive } from '../archive/read.ts';
@@ -141,10 +141,19 @@ async function checkArchive(path: string): Promise<Archive> {
     throw cannot('checksum-missing', 'read checksum file', `${path}.sha256`, error);
   }
   const sha256 = parseSidecar(sidecar, basename(path), 'sha256');
-  if ((await hashFile(path, { algorithm: 'sha256' })) !== sha256) {
+  if ((await sha256Of(path)) !== sha256) {
     throw cannot('checksum-mismatch', 'verify archive', path, 'its bytes are not those of its checksum file');
   }
   return { path, sizeBytes: stat.size, sha256, manifest: manifestOf(path) };
+}
+
+async function sha256Of(path: string): Promise<string | undefined> {
+  const fd = openSync(path, 'r');
+  try {
+    return (await digestFile(fd, fstatSync(fd).size, ['sha256'])).sha256;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function manifestOf(path: string): Manifest | undefined {
