@@ -42,10 +42,13 @@ export function addRunOptions(program: Command): Command {
   return program
     .option('--timeout <time>', 'the longest that the command may run, such as 2h (default: GARNER_TIMEOUT)')
     .option('--lock', 'not while a run of the same name is under way: exit code 4')
-    .option('--jitter <time>', 'wait before the run, up to so long; as long each time on this host')
+    .option('--jitter <time>', 'wait before the run, at most so long; as long each time on this host')
     .option('--nice <n>', 'added to the priority: 1 to 19 lower it')
     .option('--ionice <class>', 'idle, best-effort, or best-effort:0 to best-effort:7')
-    .option('--retry <n[:delay]>', 'up to n tries more where it fails, 1m or so long after each')
+    .option(
+      '--retry <n[:delay]>',
+      'up to n more tries where it fails, each a delay (1m) after the one before',
+    )
     .addOption(
       new Option('--schedule <fields>', 'the crontab line that starts it, such as "15 2 * * *"').conflicts(
         'every',
