@@ -46,9 +46,30 @@ export async function tellOverdue(
   }
   process.stdout.write(json ? jsonOf(settings.host, troubles) : linesOf(troubles));
   const news = troubles.filter((trouble) => trouble.tell);
-  if (news.length > 0) await tell(messageOf(news, settings.host), settings, signal);
+  if (news.length > 0) await tellNews(news, settings, signal);
   else await sendWaiting(settings, signal);
   return troubles.length > 0 ? EXIT.failed.code : EXIT.ok.code;
+}
+
+/** People get one message about all; what shows the state of each run gets one about each, which that run can end. */
+async function tellNews(
+  news: readonly Trouble[],
+  settings: NotifySettings,
+  signal: AbortSignal,
+): Promise<void> {
+  const { channels, routes, host } = settings;
+  const showsStates = (name: string): boolean =>
+    channels.get(name)?.newestOnly === true && routes.get(name)?.runs === 'always';
+  const [states = [], others = []] = [true, false].map((wanted) =>
+    [...channels].filter(([name]) => showsStates(name) === wanted),
+  );
+  if (states.length > 0) {
+    const only = { ...settings, channels: new Map(states) };
+    for (const one of news) await tell(messageOf([one], host), only, signal);
+  }
+  if (others.length > 0 || states.length === 0) {
+    await tell(messageOf(news, host), { ...settings, channels: new Map(others) }, signal);
+  }
 }
 
 interface Expectation extends Expected {

@@ -26,6 +26,8 @@ export interface Listeners extends AsyncDisposable {
   told(): string[];
   /** Lines of the system log. */
   syslog: string[];
+  /** The settings by which the transports lead there. */
+  addresses: Record<string, string>;
   /** @param env more settings, or others */
   settings(env?: Record<string, string>): NotifySettings;
 }
@@ -74,6 +76,7 @@ export async function startListeners(...transports: string[]): Promise<Listeners
     service,
     broken,
     syslog,
+    addresses: addresses(service.url, transports),
     told() {
       const all = taken.sort();
       taken = [];

@@ -18,6 +18,7 @@ import { tellOverdue } from '../../notifier/overdue.ts';
 import { lockRun } from '../../notifier/run-lock.ts';
 import { loadNotifySettings, NOTIFY_SETTINGS } from '../../notifier/settings.ts';
 import { type Host, makeHost } from '../helpers/notify.ts';
+import { startListeners } from '../helpers/told.ts';
 
 const HOUR_MS = 3_600_000;
 const NOW = new Date('2026-06-10T12:00:00.000Z');
@@ -194,6 +195,18 @@ describe('notify overdue', () => {
       ['git.blue', 'jira', 'job.dump', 'wiki'],
     ]);
     expect(overdue[0]).toMatchObject({ state: 'overdue', schedule: 'every 1h', told: true });
+  });
+
+  it('tells what shows the state of each run of each, so that it can end', async () => {
+    await using listeners = await startListeners('slack', 'pagerduty');
+    host.env = { ...host.env, NOTIFY_EMAIL_TO: '', ...listeners.addresses };
+    for (const series of ['wiki', 'jira']) write(series, hourly(3, { name: series }, now));
+    await look();
+    const incidents = listeners.service.requests
+      .filter(({ path }) => path === '/pagerduty')
+      .map(({ body }) => JSON.parse(body).dedup_key);
+    expect(incidents).toEqual(['garner jira on web1.example.test', 'garner wiki on web1.example.test']);
+    expect(listeners.service.requests).toHaveLength(3);
   });
 
   it('tells nothing of a run that is under way', async () => {
