@@ -109,7 +109,7 @@ export const CORE_SETTINGS = {
   GARNER_STATE_DIR: {
     parse: path,
     default: '/var/lib/garner/state',
-    describe: 'queue of unsent messages, must-undo marks',
+    describe: 'queue of unsent messages, must-undo marks, which runs are expected',
   },
   GARNER_RUN_DIR: { parse: path, default: '/run/garner', describe: 'locks; always local to the host' },
   GARNER_HOST: { parse: hostName, default: fullHostName, describe: "the host's name in archives" },
