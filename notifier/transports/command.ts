@@ -32,13 +32,15 @@ export default defineTransport({
   open({ NOTIFY_COMMAND: command }) {
     if (command === undefined) return undefined;
     const { file } = command;
+    // what it says is for people: in the caller's language, not in that of programs whose output is read
+    const env = { LC_ALL: process.env.LC_ALL };
     return {
       to: file,
       async send(message, signal) {
         const input = JSON.stringify({ subject: subjectOf(message), text: textOf(message), ...message });
         try {
           checkTrusted(file);
-          const ended = await capture(command, { input: `${input}\n`, signal });
+          const ended = await capture({ ...command, env }, { input: `${input}\n`, signal });
           if (ended.code !== 0) throw describeExit(ended);
         } catch (error) {
           const hint = typeof error === 'string' ? undefined : asGarnerError(error).hint;

@@ -77,15 +77,20 @@ it('gives all of the message as JSON, with its subject and text', async () => {
   });
 });
 
-it('splits its arguments without a shell, and shows it none of the settings', async () => {
+it('splits its arguments without a shell, and runs in the language of the caller, without the settings', async () => {
   process.env.NOTIFY_TEST_SECRET = 'hunter22';
+  const { LC_ALL } = process.env;
+  process.env.LC_ALL = 'C.UTF-8';
   try {
     await send(`${script(`{ printf '%s\\n' "$@"; env; } > ${at('given')}`)} "a b" '$HOME;' *`);
   } finally {
     delete process.env.NOTIFY_TEST_SECRET;
+    if (LC_ALL === undefined) delete process.env.LC_ALL;
+    else process.env.LC_ALL = LC_ALL;
   }
   const said = readFileSync(at('given'), 'utf8');
   expect(said.split('\n').slice(0, 3)).toEqual(['a b', '$HOME;', '*']);
+  expect(said).toContain('\nLC_ALL=C.UTF-8\n');
   expect(said).not.toContain('hunter22');
 });
 
