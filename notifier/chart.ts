@@ -2,6 +2,7 @@
 // half is half.
 import { z } from 'zod';
 import type { HistoryRun } from '../archive/history.ts';
+import { formatDuration, formatSize, plural } from '../lib/text.ts';
 
 /** How many runs a picture has at most: a month of nights. */
 export const MOST_BARS = 30;
@@ -90,4 +91,16 @@ export function topOf(bars: readonly Bar[]): number {
 /** @returns which of so many equal steps from zero to the top a value is on, from 0 */
 export function levelOf(value: number, top: number, count: number): number {
   return Math.max(0, Math.ceil((value / top) * count) - 1);
+}
+
+/** @returns what makes text of a value */
+export function formatOf(of: Series['of']): (value: number) => string {
+  return of === 'size' ? formatSize : formatDuration;
+}
+
+/** @returns `Size of the last 30 runs, since 2026-09-07, at most 369.6 MB; × 2 failed or missed` */
+export function captionOf({ of, bars }: Series): string {
+  const bad = bars.filter(({ result }) => result === 'failed' || result === 'missed').length;
+  const what = `${of === 'size' ? 'Size' : 'Duration'} of the last ${plural(bars.length, 'run')}, since ${bars[0]?.startedAt.slice(0, 10)}`;
+  return `${what}, at most ${formatOf(of)(topOf(bars))}${bad === 0 ? '' : `; × ${bad} failed or missed`}`;
 }

@@ -1,5 +1,6 @@
 // A message as HTML for mail programs: one column, styles inline, nothing loaded from anywhere, readable on a light
 // and on a dark ground.
+import { htmlChart } from './html-chart.ts';
 import { gapOf, type Message, subjectOf, type Table } from './message.ts';
 
 /** White text on these has a contrast of at least 4.5. */
@@ -30,7 +31,7 @@ const PRE = `${MONO};white-space:pre-wrap;overflow-wrap:anywhere;margin:0;paddin
 
 /** @returns the message as a whole HTML document */
 export function htmlOf(message: Message): string {
-  const { result, name, host, summary, facts, table, log } = message;
+  const { result, name, host, summary, facts, table, series, log } = message;
   const rows = facts.map(
     ({ label, value }) =>
       `<tr><th style="text-align:left;vertical-align:top;padding:3px 16px 3px 0;font-weight:600;white-space:nowrap">${escapeHtml(label)}</th>` +
@@ -54,6 +55,7 @@ export function htmlOf(message: Message): string {
 <div style="background:${COLOURS[result]};color:#ffffff;padding:14px 16px;border-radius:6px">
 <div style="font-size:18px;font-weight:700">${escapeHtml(`${result}: ${name} on ${host}`)}</div>
 <div style="overflow-wrap:anywhere">${escapeHtml(summary)}</div></div>
+${series === undefined ? '' : htmlChart(series)}
 ${table === undefined ? '' : htmlTable(table)}
 <table style="border-collapse:collapse;margin-top:16px;width:100%">${rows.join('\n')}</table>
 ${parts.join('\n')}

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { redact } from '../lib/redact.ts';
 import { formatTable } from '../lib/table.ts';
 import { escapeControls, formatDuration, formatSize, plural } from '../lib/text.ts';
+import { captionOf, type Series, sparkLine } from './chart.ts';
 import type { Decision, Level } from './decide.ts';
 import type { Result, Verdict } from './judge.ts';
 import type { LogText } from './log-excerpt.ts';
@@ -29,6 +30,8 @@ export interface Message {
   facts: Fact[];
   /** Shown in front of the facts. */
   table?: Table;
+  /** The runs of late, for a picture. */
+  series?: Series;
   log?: LogText;
   /** The run that it is about; missing where it is about something else, or about a run that never was. */
   run?: { id: string; durationMs: number };
@@ -74,15 +77,13 @@ const LEVEL_OF: Record<Result, Level> = {
 
 /** Makes a message of what is given; all of it may be foreign text. */
 export function makeMessage(content: Omit<Message, 'id' | 'time' | 'level'> & { level?: Level }): Message {
-  const { result, level = LEVEL_OF[result], ended, name, host, summary, facts, table, log, run } = content;
+  const { name, summary, facts, table, ...rest } = content;
   return {
     id: randomUUID(),
     time: new Date().toISOString(),
-    result,
-    level,
-    ...(ended && { ended }),
+    level: LEVEL_OF[content.result],
+    ...rest,
     name: safeText(name, LONGEST_NAME),
-    host,
     summary: safeText(summary, LONGEST_SUBJECT),
     facts: facts.map(({ label, value }) => ({
       label,
@@ -94,8 +95,6 @@ export function makeMessage(content: Omit<Message, 'id' | 'time' | 'level'> & { 
     ...(table && {
       table: { head: table.head, rows: table.rows.map((row) => row.map((cell) => safeText(cell))) },
     }),
-    ...(log && { log }),
-    ...(run && { run }),
   };
 }
 
@@ -111,6 +110,8 @@ export function messageOfRun(
     /** What came of the tries before this one. */
     failed: readonly string[];
     log: LogText;
+    /** This run among those before it. */
+    series?: Series | undefined;
     /** By which its start was told. */
     runId?: string;
   },
@@ -149,10 +150,13 @@ export function messageOfRun(
     });
   }
   const summary = level === 'recovered' ? `${verdict.summary}, well again` : verdict.summary;
-  const { name, host, log, runId = randomUUID() } = about;
+  const { name, host, log, series, runId = randomUUID() } = about;
   const told = { id: runId, durationMs: run.durationMs };
   const ended = level === 'recovered' && trouble !== undefined ? { ended: trouble.told } : {};
-  return makeMessage({ result, level, ...ended, name, host, summary, facts, log, run: told });
+  return makeMessage({
+    ...{ result, level, ...ended, name, host, summary, facts, log, run: told },
+    ...(series && { series }),
+  });
 }
 
 /** @returns `2026-11-21 02:15:00 UTC` */
@@ -172,13 +176,14 @@ export function gapOf(log: LogText): string {
 
 /** @returns the message as plain text */
 export function textOf(message: Message): string {
-  const { result, name, host, summary, facts, table, log } = message;
+  const { result, name, host, summary, facts, table, series, log } = message;
   const width = Math.max(0, ...facts.map(({ label }) => label.length)) + 2;
   const lines = [`${result}: ${name} on ${host}`, summary, ''];
   if (table !== undefined) lines.push(formatTable(table.head, table.rows));
   for (const { label, value } of facts) {
     lines.push(`${`${label}:`.padEnd(width)}${value.replaceAll('\n', `\n${' '.repeat(width)}`)}`);
   }
+  if (series !== undefined) lines.push('', captionOf(series), sparkLine(series));
   if (log !== undefined) {
     lines.push('', 'Log', '---', log.head.trimEnd() || '(nothing was printed)');
     if (log.leftOutBytes > 0) lines.push('', gapOf(log), '', log.tail.trimEnd());

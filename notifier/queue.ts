@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { makeDirectory, PART_PREFIX, sweepParts, writeFileDurably } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
 import { log } from '../lib/log.ts';
+import { seriesSchema } from './chart.ts';
 import { LEVELS } from './decide.ts';
 import type { Message } from './message.ts';
 
@@ -56,6 +57,7 @@ const queuedSchema = z.object({
     summary: z.string(),
     facts: z.array(z.object({ label: z.string(), value: z.string() })),
     table: z.object({ head: z.array(z.string()), rows: z.array(z.array(z.string())) }).optional(),
+    series: seriesSchema.optional(),
     log: z.object({ head: z.string(), tail: z.string(), leftOutBytes: z.number() }).optional(),
     ended: z.array(z.enum(LEVELS)).optional(),
     run: z.object({ id: z.uuid(), durationMs: z.number().nonnegative() }).optional(),

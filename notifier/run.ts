@@ -9,6 +9,7 @@ import type { SettingTable } from '../lib/settings.ts';
 import { formatDuration } from '../lib/text.ts';
 import { openWorkDir } from '../lib/work-dir.ts';
 import { attempt } from './attempt.ts';
+import { seriesOf } from './chart.ts';
 import { contentsFile } from './contents.ts';
 import { decide } from './decide.ts';
 import { expectRun } from './expected.ts';
@@ -76,7 +77,10 @@ export async function runAndTell(
     const decision = decide(record, earlier, settings.remindMs);
     await keepRun(settings, series, { ...record, told: decision.tell }, interrupt.signal);
     lock.release();
-    const message = messageOfRun(run, verdict, { name, host, command, decision, failed, log, runId });
+    const message = messageOfRun(run, verdict, {
+      ...{ name, host, command, decision, failed, log, runId },
+      series: seriesOf([...earlier, record]),
+    });
     await tell(message, settings, interrupt.signal, decision.tell ? 'news' : 'repetition');
   } catch (error) {
     // the command has run: its exit code counts, not notify's trouble

@@ -79,3 +79,20 @@ it('aligns facts in plain text and says what of the log is left out', () => {
   expect(text).toContain('Host:      web1\nExit code: 1\nCause:     one\n           two\n');
   expect(text).toContain('first\n\n[… 1.5 MB left out …]\n\nlast\n');
 });
+
+it('has the runs of late as a line in text and as bars in HTML', () => {
+  const bars = [100, 50, null].map((value, index) => ({
+    result: value === null ? ('failed' as const) : ('ok' as const),
+    value,
+    startedAt: `2026-01-0${index + 1}T02:15:00.000Z`,
+  }));
+  const message = makeMessage({ ...content, facts: [], series: { of: 'size', bars } });
+  expect(textOf(message)).toContain(
+    '\nSize of the last 3 runs, since 2026-01-01, at most 100 B; × 1 failed or missed\n█▄×\n',
+  );
+  expect(htmlOf(message).match(/<td height="\d+"/g)).toEqual([
+    '<td height="56"',
+    '<td height="28"',
+    '<td height="15"',
+  ]);
+});

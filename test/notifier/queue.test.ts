@@ -28,6 +28,7 @@ const message = (name: string) =>
     host: 'web1',
     summary: 'x',
     facts: [{ label: 'Host', value: 'web1' }],
+    series: { of: 'size', bars: [{ result: 'failed', value: null, startedAt: '2026-01-01T02:15:00.000Z' }] },
   });
 
 const WAITING = { attempts: 1, nextAt: '2026-01-01T00:00:00.000Z' };
