@@ -12,6 +12,7 @@ import { runAndTell } from './run.ts';
 import { addRunOptions, type RunOptionTexts, readDuration, readRunOptions } from './run-options.ts';
 import { sendSample } from './sample.ts';
 import { loadNotifySettings, type NotifySettings } from './settings.ts';
+import { displayOf, showHistory } from './show-history.ts';
 import { readCommand, type WrappedCommand } from './wrapped-command.ts';
 
 const EXAMPLE = `notify -- agent-mediawiki
@@ -19,7 +20,8 @@ notify --name "nightly dump" -- /usr/local/bin/dump.sh --all
 notify --schedule "15 2 * * *" --retry 2:10m -- agent-jira
 notify test
 notify overdue
-notify digest --weekly`;
+notify digest --weekly
+notify history mediawiki --plot`;
 
 interface Options extends RunOptionTexts {
   name?: string;
@@ -29,6 +31,8 @@ interface Options extends RunOptionTexts {
   grace: string;
   json?: boolean;
   weekly?: boolean;
+  last: string;
+  plot?: boolean;
 }
 
 export const main: CommandMain = async (args, context) => {
@@ -52,11 +56,12 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
   const { known } = context;
   let exitCode = 0;
   const program = declareProgram('notify', 'Runs a command and tells how it ended.', EXAMPLE)
-    .usage('[options] -- COMMAND [ARG…]\n       notify test|overdue|digest [options]')
+    .usage('[options] -- COMMAND [ARG…]\n       notify test|overdue|digest|history [NAME] [options]')
     .argument(
       '[action]',
-      'test: send a sample through every transport; overdue: tell what should have run; digest: tell what ran',
+      'test: send a sample through every transport; overdue: tell what should have run; digest: tell what ran; history: show it',
     )
+    .argument('[name]', 'with history: which one to show, run by run')
     .option('--name <name>', 'what messages call the run (default: the name of the command)')
     .option('--config <file>', 'a file with settings, read in front of garner.env')
     .option('--warning-codes', 'exit codes 3 and 4 of the command mean warnings and locked')
@@ -64,41 +69,62 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
     .addOption(new Option('--daily', 'with digest: of the last day (default)').conflicts('weekly'))
     .option('--weekly', 'with digest: of the last week')
     .option('--grace <time>', 'with overdue: how late a run may be', '1h')
-    .option('--json', 'with overdue: one JSON object');
-  addRunOptions(program).action(async (action: string | undefined, options: Options) => {
-    const sources: SettingSources = {
-      known,
-      configFile: options.config,
-      options: {
-        NOTIFY_NAME: options.name,
-        NOTIFY_QUIET_OK: options.quietOk ? 'true' : undefined,
-        GARNER_TIMEOUT: options.timeout,
-      },
-    };
-    if (action === 'test' && command === undefined) {
-      exitCode = await sendSample(load(sources));
-    } else if (action === 'overdue' && command === undefined) {
-      const graceMs = readDuration('--grace', options.grace);
-      using interrupt = runSignal('looking for what is overdue');
-      exitCode = await tellOverdue(load(sources), { graceMs, json: options.json === true }, interrupt.signal);
-    } else if (action === 'digest' && command === undefined) {
-      using interrupt = runSignal('the digest');
-      const days = options.weekly ? 7 : 1;
-      exitCode = await tellDigest(load(sources), days * DAY_MS, interrupt.signal);
-    } else if (action === undefined && command !== undefined && command.length > 0) {
-      const wrapped = readCommand(command);
-      const settings = loadFor(wrapped, sources);
-      const manner = await readRunOptions(options);
-      const warningCodes = options.warningCodes === true;
-      exitCode = await runAndTell(command, wrapped, settings, { warningCodes, manner, known });
-    } else {
-      throw cannot('usage', 'run', 'notify', 'no command is given', {
-        hint: 'notify [options] -- COMMAND [ARG…], or notify test, notify overdue, notify digest',
-      });
-    }
-  });
+    .option('--last <n>', 'with history: of how many runs', '30')
+    .option('--plot', 'with history: charts of size and duration')
+    .option('--json', 'with overdue and history: one JSON object');
+  addRunOptions(program).action(
+    async (action: string | undefined, subject: string | undefined, options: Options) => {
+      const sources: SettingSources = {
+        known,
+        configFile: options.config,
+        options: {
+          NOTIFY_NAME: options.name,
+          NOTIFY_QUIET_OK: options.quietOk ? 'true' : undefined,
+          GARNER_TIMEOUT: options.timeout,
+        },
+      };
+      if (subject !== undefined && action !== 'history') {
+        throw cannot('usage', 'run', 'notify', `"${subject}" is one word too many`);
+      }
+      if (action === 'test' && command === undefined) {
+        exitCode = await sendSample(load(sources));
+      } else if (action === 'overdue' && command === undefined) {
+        const graceMs = readDuration('--grace', options.grace);
+        using interrupt = runSignal('looking for what is overdue');
+        exitCode = await tellOverdue(
+          load(sources),
+          { graceMs, json: options.json === true },
+          interrupt.signal,
+        );
+      } else if (action === 'digest' && command === undefined) {
+        using interrupt = runSignal('the digest');
+        const days = options.weekly ? 7 : 1;
+        exitCode = await tellDigest(load(sources), days * DAY_MS, interrupt.signal);
+      } else if (action === 'history' && command === undefined) {
+        const { plot = false, json = false } = options;
+        const last = readCount('--last', options.last);
+        const shown = showHistory(load(sources), { name: subject, last, plot, json, ...displayOf() });
+        process.stdout.write(shown);
+      } else if (action === undefined && command !== undefined && command.length > 0) {
+        const wrapped = readCommand(command);
+        const settings = loadFor(wrapped, sources);
+        const manner = await readRunOptions(options);
+        const warningCodes = options.warningCodes === true;
+        exitCode = await runAndTell(command, wrapped, settings, { warningCodes, manner, known });
+      } else {
+        throw cannot('usage', 'run', 'notify', 'no command is given', {
+          hint: 'notify [options] -- COMMAND [ARG…], or notify test, notify overdue, notify digest, notify history',
+        });
+      }
+    },
+  );
   await runProgram(program, own);
   return exitCode;
+}
+
+function readCount(option: string, value: string): number {
+  if (/^[1-9]\d{0,5}$/.test(value)) return Number(value);
+  throw cannot('usage', 'use option', option, `"${value}" is no number of runs`);
 }
 
 function load(sources: SettingSources): NotifySettings {

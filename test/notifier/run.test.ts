@@ -77,4 +77,6 @@ it('makes a warning of a good run that is unlike those before it, once, and leav
     { result: 'warnings', exitCode: 0, variations },
   ]);
   expect(JSON.parse(lines[0] as string)).not.toHaveProperty('variations');
+  const { stdout } = await host.notify(['history', 'mediawiki', '--last', '1']);
+  expect(`${stdout}`.split('\n')[2]).toMatch(/ warnings .* 2,000 .* table page lost 98,000 of 100,000 rows$/);
 });
