@@ -24,18 +24,25 @@ const ALL: ArchiveState[] = ['present', 'removing', 'removed', 'quarantined'];
  * @throws catalog
  */
 export async function loadSeries({ catalog }: Pick<Run, 'catalog'>, host?: string): Promise<Series[]> {
-  const archives = Map.groupBy(await catalog.list(ALL, host), keyOf);
   const runs = Map.groupBy(await catalog.runs(RUNS, host), keyOf);
-  return [...archives].map(([key, rows]) => {
-    const [of, name] = key.split('/') as [string, string];
-    return {
-      host: of,
-      name,
-      archives: rows.filter(({ state }) => state !== 'quarantined'),
-      quarantined: rows.filter(({ state }) => state === 'quarantined'),
-      runs: runs.get(key) ?? [],
-    };
-  });
+  const all: Series[] = [];
+  let current: Series | undefined;
+  let before: ArchiveRow | undefined;
+  // those of a series stand together
+  for (const row of await catalog.list(ALL, host)) {
+    if (current === undefined || before === undefined || !isSameSeries(row, before)) {
+      const name = groupName(row.application, row.instance || undefined);
+      current = { host: row.host, name, archives: [], quarantined: [], runs: runs.get(keyOf(row)) ?? [] };
+      all.push(current);
+    }
+    (row.state === 'quarantined' ? current.quarantined : current.archives).push(row);
+    before = row;
+  }
+  return all;
+}
+
+function isSameSeries(a: ArchiveRow, b: ArchiveRow): boolean {
+  return a.host === b.host && a.application === b.application && a.instance === b.instance;
 }
 
 function keyOf({
@@ -43,5 +50,5 @@ function keyOf({
   application,
   instance,
 }: Pick<ArchiveRow, 'host' | 'application' | 'instance'>): string {
-  return `${host}/${groupName(application, instance || undefined)}`;
+  return `${host}/${application}.${instance}`;
 }

@@ -4,7 +4,7 @@ import { formatDuration } from '../../lib/text.ts';
 import type { HostConfiguration } from '../configuration.ts';
 import type { Series } from '../series.ts';
 import { type Finding, found } from './finding.ts';
-import { usualGap } from './rhythm.ts';
+import { LOOK_BACK, usualGap } from './rhythm.ts';
 
 const HOUR_MS = 3_600_000;
 /** A schedule may leave out as much more than the longest gap of late, or this where there is no past yet. */
@@ -20,7 +20,7 @@ function nextDue(
   if (newest === undefined) return undefined;
   const receivedMs = Date.parse(newest.received_at);
   if (expectMs !== undefined) return { dueMs: receivedMs + expectMs, everyMs: expectMs };
-  const gapMs = usualGap(series.archives.map(({ time }) => Date.parse(time)));
+  const gapMs = usualGap(series.archives.slice(-LOOK_BACK).map(({ time }) => Date.parse(time)));
   const run = series.runs.at(-1);
   if (run !== undefined && run.next_due_at !== null) {
     const everyMs = Date.parse(run.next_due_at) - Date.parse(run.started_at);

@@ -3,7 +3,7 @@
 
 const DAY_MS = 86_400_000;
 /** How many archives are looked back on, and how many it takes to know anything. */
-const LOOK_BACK = 15;
+export const LOOK_BACK = 15;
 const FEWEST = 4;
 /** A gap that is so many times the usual one was an outage. */
 const OUTAGE = 3;
