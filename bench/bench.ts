@@ -94,6 +94,11 @@ function section({ benchCase, comparisons }: CaseResult): string {
     benchCase.hosts === undefined
       ? ''
       : `\nCPU of the archiver: ${((median(garner.map(({ cpuSeconds }) => cpuSeconds)) / benchCase.hosts) * 1000).toFixed(1)} ms a host.\n`;
+  const seconds = median(garner.map(({ wallSeconds }) => wallSeconds));
+  const limit =
+    benchCase.limitSeconds === undefined
+      ? ''
+      : `\nAsked: at most ${benchCase.limitSeconds} s. garner takes ${seconds.toFixed(2)} s: ${seconds <= benchCase.limitSeconds ? 'reached' : '**missed**'}.\n`;
   return `## ${benchCase.title[0]?.toUpperCase()}${benchCase.title.slice(1)}
 
 | peer | garner, s | peer, s | ratio | spread | target |
@@ -111,7 +116,7 @@ ${[
     ),
   ),
 ].join('\n')}
-${perHost}${benchCase.note === undefined ? '' : `\n${benchCase.note}\n`}`;
+${perHost}${limit}${benchCase.note === undefined ? '' : `\n${benchCase.note}\n`}`;
 }
 
 async function versions(): Promise<string> {

@@ -5,6 +5,7 @@ import { execa } from 'execa';
 import { startMariadb } from '../test/helpers/mariadb.ts';
 import { startPostgres } from '../test/helpers/postgres.ts';
 import { startSshd } from '../test/helpers/sshd.ts';
+import { CATALOG_CASES } from './catalog-cases.ts';
 import { fillDatabase, makeFile, makeTree } from './data.ts';
 import type { BenchCommand } from './measure.ts';
 
@@ -31,6 +32,8 @@ export interface BenchCase {
   note?: string;
   /** Divides garner's CPU time, for a figure of each host. */
   hosts?: number;
+  /** How long garner may take, wall time. */
+  limitSeconds?: number;
   prepare(directory: string): Promise<Prepared>;
 }
 
@@ -272,6 +275,7 @@ export const BENCH_CASES: readonly BenchCase[] = [
     hosts: 100,
     prepare: (directory) => preparePoll(directory, 100),
   },
+  ...CATALOG_CASES,
 ];
 
 export const LARGE_CASES: readonly BenchCase[] = [
