@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { execa } from 'execa';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { main } from '../../archiver/archiver.ts';
 import type { Catalog } from '../../archiver/catalog/catalog.ts';
 import { unverifiedRow } from '../../archiver/catalog/schema.ts';
 import { type CheckReport, check } from '../../archiver/check.ts';
@@ -10,11 +10,12 @@ import { decideTelling, type Open } from '../../archiver/check-state.ts';
 import { addSample, checkDisk, type DiskSample, forecast } from '../../archiver/checks/disk.ts';
 import type { Finding } from '../../archiver/checks/finding.ts';
 import { pullHosts } from '../../archiver/pull.ts';
+import { CORE_SETTINGS } from '../../lib/settings.ts';
+import { NOTIFY_SETTINGS } from '../../notifier/settings.ts';
 import { type TestArchiver, testArchiver } from '../helpers/archiver.ts';
 import { stamp } from '../helpers/make-archive.ts';
 import { makeHost } from '../helpers/notify.ts';
 
-const MAIN = join(import.meta.dirname, '../../cli/main.ts');
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 const NOW = Date.now();
@@ -25,7 +26,10 @@ beforeEach(() => {
   archiver = testArchiver();
   archiver.setUp();
 });
-afterEach(() => archiver.remove());
+afterEach(() => {
+  vi.unstubAllEnvs();
+  archiver.remove();
+});
 
 /** Puts archives into the catalog and, by name, onto the disk. */
 async function keep(catalog: Catalog, host: string, daysAgo: number[], sizeBytes = 50e6, name = 'mediawiki') {
@@ -315,20 +319,32 @@ test('tells by mail once, and is read by Nagios and Prometheus without telling',
   using told = makeHost();
   archiver.configureHosts(['web1'], { host: 'expect: {mediawiki: 1d}' });
   await archiver.inProcess(({ catalog }) => catalog.notePolls([polled('web1')]));
-  const run = async (...args: string[]) => {
-    const all = [MAIN, 'archiver', 'check', ...args, '--config', archiver.configFile];
-    return execa(process.execPath, all, { env: told.env, extendEnv: false, reject: false });
+  for (const [name, value] of Object.entries(told.env)) vi.stubEnv(name, value);
+  const known = { ...CORE_SETTINGS, ...NOTIFY_SETTINGS };
+  const run = async (...args: string[]): Promise<{ exitCode: number; stdout: string }> => {
+    let stdout = '';
+    const spy = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+      stdout += text;
+      return true;
+    });
+    try {
+      const all = ['check', ...args, '--config', archiver.configFile];
+      return { exitCode: await main(all, { program: 'archiver', known }), stdout };
+    } finally {
+      spy.mockRestore();
+      process.exitCode = undefined;
+    }
   };
   const nagios = await run('--nagios');
-  expect(nagios.exitCode, nagios.stderr).toBe(2);
+  expect(nagios.exitCode).toBe(2);
   expect(nagios.stdout).toMatch(/^GARNER CRITICAL - no archive ever came: web1\/mediawiki \| critical=1 /);
   const metrics = await run('--prometheus');
   expect(metrics.exitCode).toBe(0);
-  expect(parseMetrics(`${metrics.stdout}\n`).get('garner_problems{level="critical"}')).toBe(1);
+  expect(parseMetrics(metrics.stdout).get('garner_problems{level="critical"}')).toBe(1);
   expect(told.gotMail()).toBe(false);
 
   const first = await run('--json');
-  expect(first.exitCode, first.stderr).toBe(1);
+  expect(first.exitCode).toBe(1);
   expect(JSON.parse(first.stdout)).toMatchObject({
     result: 'failed',
     findings: [{ check: 'missing', subject: 'web1/mediawiki' }],

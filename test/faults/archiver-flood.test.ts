@@ -3,7 +3,9 @@
 import { createHash } from 'node:crypto';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { check } from '../../archiver/check.ts';
 import type { HostConfiguration } from '../../archiver/configuration.ts';
 import { type PruneReport, pruneHost } from '../../archiver/prune.ts';
 import { pullHosts } from '../../archiver/pull.ts';
@@ -83,11 +85,18 @@ it('F39 keeps what was there when a host floods newer ones, however often it is 
     held: [{ subject: 'web1/mediawiki', findings: [{ check: 'flood', level: 'critical' }] }],
   });
   expect(namesOf('web1')).toEqual(expect.arrayContaining(had));
+  const { findings } = await archiver.inProcess(({ catalog, configuration, now }) =>
+    check(catalog, configuration, configuration.hosts, [], now),
+  );
+  expect(findings).toMatchObject([{ check: 'flood', level: 'critical', subject: 'web1/mediawiki' }]);
 
   // a day later it has become quiet: what it left would push out much at once, and that needs a flag
   onDay(GOOD_DAYS + 1.5);
   expect(await prune(false)).toMatchObject({ remove: [], refused: [{ error: { code: 'prune-refused' } }] });
   expect(namesOf('web1')).toEqual(expect.arrayContaining(had));
+  await execa('sha256sum', ['--check', '--status', ...had.map((name) => `${name}.tar.sha256`)], {
+    cwd: join(archiver.root, 'web1/mediawiki'),
+  });
 });
 
 it('F39 pulls nothing more of a host that has reached its quota, says so once, and serves the others', async () => {
