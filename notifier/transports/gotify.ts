@@ -1,9 +1,8 @@
 // Gotify: a message of an application, by its token, shown as plain text.
-import { cannot } from '../../lib/errors.ts';
 import { HTTP_SETTINGS, httpUrl, json, openHttp, token } from '../http.ts';
 import { type Message, subjectOf } from '../message.ts';
 import { shortTextOf } from '../short-text.ts';
-import { defineTransport } from '../transport.ts';
+import { defineTransport, required } from '../transport.ts';
 
 /** Gotify has no limit; nobody reads more on a phone. */
 const LONGEST_TEXT = 10_000;
@@ -24,15 +23,9 @@ export default defineTransport({
     ...HTTP_SETTINGS,
   },
   open(values) {
-    const { NOTIFY_GOTIFY_URL: url, NOTIFY_GOTIFY_TOKEN: key } = values;
-    if (url === undefined && key === undefined) return undefined;
-    if (url === undefined || key === undefined) {
-      const [set, missing] =
-        url === undefined
-          ? ['NOTIFY_GOTIFY_TOKEN', 'NOTIFY_GOTIFY_URL']
-          : ['NOTIFY_GOTIFY_URL', 'NOTIFY_GOTIFY_TOKEN'];
-      throw cannot('configuration', 'use setting', set, `${missing} is not set`);
-    }
+    const set = required(values, 'NOTIFY_GOTIFY_URL', 'NOTIFY_GOTIFY_TOKEN');
+    if (set === undefined) return undefined;
+    const { NOTIFY_GOTIFY_URL: url, NOTIFY_GOTIFY_TOKEN: key } = set;
     const service = openHttp('Gotify', url, 'NOTIFY_GOTIFY_TOKEN', values);
     const address = new URL(`${url.pathname.replace(/\/$/, '')}/message`, url);
     return {

@@ -1,7 +1,6 @@
 // ntfy, hosted or one's own: published as JSON, in which a title may have any letters. A repetition replaces the
 // notification that it repeats.
 import { cannot } from '../../lib/errors.ts';
-import { text } from '../../lib/settings.ts';
 import { HTTP_SETTINGS, json, openHttp, secretUrl, token } from '../http.ts';
 import { type Message, subjectOf } from '../message.ts';
 import { shortTextOf } from '../short-text.ts';
@@ -32,33 +31,21 @@ export default defineTransport({
     NOTIFY_NTFY_URL: {
       parse: topicUrl,
       secret: true,
-      describe: 'https://ntfy.sh/<topic>, or the same of a server of your own; who knows the topic reads it',
+      describe:
+        'https://ntfy.sh/<topic>, or the same of a server of your own; https://user:password@… logs in',
     },
     NOTIFY_NTFY_TOKEN: { parse: token, secret: true, describe: 'an access token of ntfy, tk_…' },
-    NOTIFY_NTFY_USER: { parse: text, describe: 'a user of ntfy, where there is no token' },
-    NOTIFY_NTFY_PASSWORD: { parse: text, secret: true, describe: "the password of ntfy's user" },
     ...HTTP_SETTINGS,
   },
   open(values) {
-    const { NOTIFY_NTFY_URL: url, NOTIFY_NTFY_USER: user, NOTIFY_NTFY_PASSWORD: password } = values;
+    const { NOTIFY_NTFY_URL: url, NOTIFY_NTFY_TOKEN: key } = values;
     if (url === undefined) return undefined;
-    const lacks = (setting: string, cause: string) => cannot('configuration', 'use setting', setting, cause);
-    if (user !== undefined && password === undefined) {
-      throw lacks('NOTIFY_NTFY_USER', 'NOTIFY_NTFY_PASSWORD is not set');
-    }
-    if (user === undefined && password !== undefined) {
-      throw lacks('NOTIFY_NTFY_PASSWORD', 'NOTIFY_NTFY_USER is not set');
-    }
-    if (user !== undefined && values.NOTIFY_NTFY_TOKEN !== undefined) {
-      throw lacks('NOTIFY_NTFY_USER', 'NOTIFY_NTFY_TOKEN is set too: keep one of them');
+    if (key !== undefined && url.username !== '') {
+      throw cannot('configuration', 'use setting', 'NOTIFY_NTFY_TOKEN', 'NOTIFY_NTFY_URL has a user too', {
+        hint: 'keep one of them',
+      });
     }
     const service = openHttp('ntfy', url, 'NOTIFY_NTFY_URL', values);
-    const key = values.NOTIFY_NTFY_TOKEN;
-    const headers: Record<string, string> = {};
-    if (key !== undefined) headers.Authorization = `Bearer ${key}`;
-    if (user !== undefined) {
-      headers.Authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
-    }
     return {
       to: `a topic at ${service.host}`,
       async send(message, signal) {
@@ -68,12 +55,11 @@ export default defineTransport({
           message: shortTextOf(message, LONGEST_BYTES, 'bytes'),
           ...LOOKS[message.result],
         });
-        const request = {
-          url: new URL('/', url),
-          headers: { ...headers, 'X-Sequence-ID': message.id },
-          body,
+        const headers = {
+          'X-Sequence-ID': message.id,
+          ...(key !== undefined && { Authorization: `Bearer ${key}` }),
         };
-        await service.send(request, signal);
+        await service.send({ url: new URL('/', url), headers, body }, signal);
         return [];
       },
     };

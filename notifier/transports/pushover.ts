@@ -1,9 +1,8 @@
 // Pushover: failures are of high priority, which rings in quiet hours too; what is well makes no sound.
-import { cannot } from '../../lib/errors.ts';
 import { form, HTTP_SETTINGS, httpUrl, openHttp, token } from '../http.ts';
 import { type Message, subjectOf } from '../message.ts';
 import { cutEnd, shortTextOf } from '../short-text.ts';
-import { defineTransport } from '../transport.ts';
+import { defineTransport, required } from '../transport.ts';
 
 /** https://pushover.net/api#limits */
 const LONGEST_TEXT = 1024;
@@ -38,15 +37,9 @@ export default defineTransport({
     ...HTTP_SETTINGS,
   },
   open(values) {
-    const { NOTIFY_PUSHOVER_TOKEN: key, NOTIFY_PUSHOVER_USER: user } = values;
-    if (key === undefined && user === undefined) return undefined;
-    if (key === undefined || user === undefined) {
-      const [set, missing] =
-        key === undefined
-          ? ['NOTIFY_PUSHOVER_USER', 'NOTIFY_PUSHOVER_TOKEN']
-          : ['NOTIFY_PUSHOVER_TOKEN', 'NOTIFY_PUSHOVER_USER'];
-      throw cannot('configuration', 'use setting', set, `${missing} is not set`);
-    }
+    const set = required(values, 'NOTIFY_PUSHOVER_TOKEN', 'NOTIFY_PUSHOVER_USER');
+    if (set === undefined) return undefined;
+    const { NOTIFY_PUSHOVER_TOKEN: key, NOTIFY_PUSHOVER_USER: user } = set;
     const service = openHttp('Pushover', values.NOTIFY_PUSHOVER_URL, 'NOTIFY_PUSHOVER_TOKEN', values);
     return {
       to: service.host,
