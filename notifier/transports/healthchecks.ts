@@ -24,7 +24,7 @@ export default defineTransport({
       parse: secretUrl,
       secret: true,
       describe:
-        'the ping URL of a check, https://hc-ping.com/<uuid> or of a server of your own; one check for each application, so it belongs into agent-<application>.env',
+        'the ping URL of a check, `https://hc-ping.com/<uuid>` or of a server of your own; one check for each application, so it belongs into `agent-<application>.env`',
     },
     ...HTTP_SETTINGS,
   },

@@ -32,7 +32,7 @@ export default defineTransport({
       parse: topicUrl,
       secret: true,
       describe:
-        'https://ntfy.sh/<topic>, or the same of a server of your own; https://user:password@… logs in',
+        '`https://ntfy.sh/<topic>`, or the same of a server of your own; `https://user:password@…` logs in',
     },
     NOTIFY_NTFY_TOKEN: { parse: token, secret: true, describe: 'an access token of ntfy, tk_…' },
     ...HTTP_SETTINGS,

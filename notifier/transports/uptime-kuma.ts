@@ -18,7 +18,7 @@ export default defineTransport({
       parse: pushUrl,
       secret: true,
       describe:
-        'the push URL of a monitor, https://host/api/push/<token>; one monitor for each application, so it belongs into agent-<application>.env',
+        'the push URL of a monitor, `https://host/api/push/<token>`; one monitor for each application, so it belongs into `agent-<application>.env`',
     },
     ...HTTP_SETTINGS,
   },
