@@ -63,7 +63,7 @@ const runSchema = z.object({
     .array(
       z.object({
         of: z.enum(['size', 'duration', 'rows', 'files']),
-        /** The database that has the rows, the tree that has the files. */
+        /** The database or tree, where it is not all of the archive. */
         member: text(100).optional(),
         /** `collapse`: less than a tenth is left. */
         beyond: z.enum(['rise', 'drop', 'collapse']),

@@ -10,10 +10,10 @@ const MOST_CHANGES = 3;
 const MOST_OF_IT = 0.8;
 const LONGEST_NAME = 100;
 
-/** What has varied: all of an archive in size, or a database in rows, or a tree in files. */
+/** What has varied: an archive or a part of it in size, a database in rows, a tree in files. */
 export interface Varied {
   of: 'size' | 'rows' | 'files' | 'duration';
-  /** The database or the tree. */
+  /** The database or the tree; undefined: the archive. */
   member?: string | undefined;
 }
 
@@ -31,7 +31,8 @@ export function explainVariation({ of, member }: Varied, before: Contents, now: 
       trees.find(({ name }) => name === member),
       'fileCount',
     );
-  const [greatest] = [...databases, ...trees].sort((a, b) => Math.abs(growth(b)) - Math.abs(growth(a)));
+  const parts = [...databases, ...trees].filter(({ name }) => member === undefined || name === member);
+  const [greatest] = parts.sort((a, b) => Math.abs(growth(b)) - Math.abs(growth(a)));
   if (greatest === undefined) return [];
   const changes =
     'tables' in (greatest.now ?? greatest.before ?? {})

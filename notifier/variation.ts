@@ -19,7 +19,7 @@ const CUT_MEMBERS = 200;
 
 interface Measured {
   of: Measure;
-  /** The database that has the rows, the tree that has the files. */
+  /** The database or tree, where it is not all of the archive. */
   member?: string;
   value: number;
 }
@@ -63,8 +63,16 @@ export function findVariations(
   variations.sort((a, b) => Number(b.beyond === 'collapse') - Number(a.beyond === 'collapse'));
   const kept = variations.slice(0, MOST_VARIATIONS);
   const known = new Set(last?.variations?.flatMap(crossings));
-  const news = kept.filter((variation) => !known.has(crossings(variation)[0] as string));
+  const news = kept.filter(
+    (variation) => !known.has(crossings(variation)[0] as string) && !isSaidAlready(variation, kept),
+  );
   return { variations: kept, news };
+}
+
+/** A database that is smaller says no more than its rows, or than the archive that is smaller. */
+function isSaidAlready({ of, member }: Variation, all: readonly Variation[]): boolean {
+  if (of !== 'size' || member === undefined) return false;
+  return all.some((other) => (other.of === 'size' ? other.member === undefined : other.member === member));
 }
 
 function isGood({ result }: HistoryRun): boolean {
@@ -87,6 +95,8 @@ function measure(run: HistoryRun): Map<string, Measured> {
     measured.set(key, { of, value: before + value, ...(member !== undefined && { member }) });
   };
   add('size', run.sizeBytes);
+  for (const { name, uncompressedSizeBytes } of run.members ?? [])
+    add('size', uncompressedSizeBytes, subjectOfMember(name));
   for (const { name, rowCount } of run.members ?? []) add('rows', rowCount, subjectOfMember(name));
   for (const { name, fileCount } of run.members ?? []) add('files', fileCount, subjectOfMember(name));
   add('duration', durationOf(run));
@@ -96,8 +106,10 @@ function measure(run: HistoryRun): Map<string, Measured> {
 /** @returns `1.2 MB, usually 300.0 MB` */
 export function describeVariation({ of, member, value, usual }: Variation): string {
   switch (of) {
-    case 'size':
-      return `${formatSize(value)}, usually ${formatSize(usual)}`;
+    case 'size': {
+      const what = member === undefined ? '' : ` in ${member}`;
+      return `${formatSize(value)}${what}, usually ${formatSize(usual)}`;
+    }
     case 'duration':
       return `it took ${formatDuration(value)}, usually ${formatDuration(usual)}`;
     default:

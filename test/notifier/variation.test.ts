@@ -19,26 +19,35 @@ interface Night {
   rows?: Record<string, number>;
   /** By tree. */
   files?: Record<string, number>;
+  /** Of databases without tables, uncompressed. */
+  sizes?: Record<string, number>;
   minutes?: number;
   result?: HistoryRun['result'];
 }
 
 function lineOf(
   night: number,
-  { size, rows = {}, files = {}, minutes = 5, result = 'ok' }: Night,
+  { size, rows = {}, files = {}, sizes = {}, minutes = 5, result = 'ok' }: Night,
 ): HistoryRun {
   const startedAt = Date.UTC(2026, 0, 1 + night, 2, 15);
-  const sizes = { sizeBytes: 1, uncompressedSizeBytes: 1 };
+  const alike = { sizeBytes: 1, uncompressedSizeBytes: 1 };
+  const others = Object.entries(sizes).map(([name, uncompressedSizeBytes]) => ({
+    name: `${name}.rdb.zst`,
+    kind: 'database',
+    sizeBytes: 1,
+    uncompressedSizeBytes,
+    rowCount: 0,
+  }));
   const databases = Object.entries(rows).map(([name, rowCount]) => ({
     name: `${name}.sql.zst`,
     kind: 'database',
-    ...sizes,
+    ...alike,
     rowCount,
   }));
   const trees = Object.entries(files).map(([name, fileCount]) => ({
     name: `${name}.tar.zst`,
     kind: 'tree',
-    ...sizes,
+    ...alike,
     fileCount,
   }));
   return {
@@ -50,7 +59,7 @@ function lineOf(
     summary: '',
     archives: size === undefined ? [] : ['x.tar'],
     ...(size !== undefined && { sizeBytes: size }),
-    members: [...databases, ...trees],
+    members: [...databases, ...trees, ...others],
   };
 }
 
@@ -118,6 +127,18 @@ describe('what is unlike the runs before', () => {
       '0 rows in wiki, usually 90,000',
       '',
     ]);
+  });
+
+  it('is an emptied database without tables, unless the archive as a whole says so', () => {
+    const usual = { size: 900 * MB, sizes: { cache: 40 * MB, wiki: 2000 * MB } };
+    const emptied = { ...usual, sizes: { ...usual.sizes, cache: 90 } };
+    expect(story([usual, emptied]).at(-1)).toBe('90 B in cache, usually 40.0 MB');
+    expect(story([usual, { ...usual, sizes: { wiki: 2000 * MB } }]).at(-1)).toBe(
+      '0 B in cache, usually 40.0 MB',
+    );
+    expect(story([usual, { size: MB, sizes: { cache: 90, wiki: 90 } }]).at(-1)).toBe(
+      '1.0 MB, usually 900.0 MB',
+    );
   });
 
   it('is a tree that has lost its files, and a run that takes much longer', () => {
