@@ -30,8 +30,6 @@ export interface Transfer {
   signal: AbortSignal;
   /** Gets the size of each chunk, in bytes. */
   onBytes?: ((count: number) => void) | undefined;
-  /** Waits until so many bytes more may be received. */
-  pace?: ((count: number) => Promise<void>) | undefined;
   /** The checksum files' content, where the caller has read them already. */
   digests?: Digests | undefined;
   /** What the source was listed as: a transfer that was cut goes on where that, and the checksums, are the same. */
@@ -178,16 +176,13 @@ async function copyAway(
   upload: Upload,
 ): Promise<Pick<Copied, 'sizeBytes' | 'verified'>> {
   if (options.content !== undefined) throw new Error('members are verified on this host only');
-  const sizeBytes = await hashThrough(options, expected, async (chunk) => {
-    await upload.write(chunk);
-    await options.pace?.(chunk.length);
-  });
+  const sizeBytes = await hashThrough(options, expected, (chunk) => upload.write(chunk));
   return { sizeBytes, verified: undefined };
 }
 
 /** Writes, and has what was written read back right behind it. */
 async function copyHere(
-  { from, fromPath, to, toPath, signal, onBytes, pace, content }: Transfer,
+  { from, fromPath, to, toPath, signal, onBytes, content }: Transfer,
   expected: Digests,
   upload: Upload,
   { file, writtenBytes }: NonNullable<Upload['local']>,
@@ -200,7 +195,6 @@ async function copyHere(
       signal.throwIfAborted();
       await upload.write(chunk);
       onBytes?.(chunk.length);
-      await pace?.(chunk.length);
       if (writtenBytes() < THREAD_FROM_BYTES) continue;
       following ??= followFile(file, { algorithms, members: content !== undefined }, signal);
       following.grew(writtenBytes());

@@ -13,6 +13,7 @@ import { registerUrlSecret } from '../lib/redact.ts';
 import { durationSchema, type Policy, policySchema } from '../lib/retention.ts';
 import { configDirectory } from '../lib/settings.ts';
 import { escapeControls, parseSize } from '../lib/text.ts';
+import { type Bandwidth, bandwidthSchema } from './bandwidth.ts';
 
 export interface HostConfiguration {
   /** Must equal the host part of its archives' names. */
@@ -27,6 +28,8 @@ export interface HostConfiguration {
   remove: boolean;
   /** How many archives are fetched at once. */
   transfers: number;
+  /** How fast bytes may come from it; undefined: no limit of its own. */
+  bandwidth: Bandwidth | undefined;
   /** How often each application should deliver, in milliseconds. */
   expect: Record<string, number>;
   /** More than this is not kept of it, bad archives included; undefined: no limit. */
@@ -66,6 +69,8 @@ export interface ArchiverConfiguration {
   catalog: string;
   /** How many hosts are served, and archives fetched, at once; each host that is served may fetch one. */
   parallel: number;
+  /** How fast bytes may come from all hosts together. */
+  bandwidth: Bandwidth | undefined;
   /** undefined: nothing is ever pruned. */
   retention: Policy | undefined;
   hosts: HostConfiguration[];
@@ -135,6 +140,7 @@ const hostSchema = z.strictObject({
   applications: z.array(application).min(1, 'leave it out to pull all').optional(),
   remove: z.boolean().default(false),
   transfers: z.int().min(1).max(100).default(4),
+  bandwidth: bandwidthSchema.optional(),
   expect: z.record(application, durationSchema).default({}),
   quota: size.optional(),
 });
@@ -163,6 +169,7 @@ const configurationSchema = z.strictObject({
   archive: archiveRoot.optional(),
   catalog: absolutePath.optional(),
   parallel: z.int().min(1).max(1000).default(20),
+  bandwidth: bandwidthSchema.optional(),
   retention: policySchema.optional(),
   hosts: z.record(nameOf('host'), hostSchema).optional(),
   push: z.record(nameOf("target's"), targetSchema).default({}),
@@ -178,7 +185,7 @@ export function configurationFile(option: string | undefined): string {
  * @throws configuration, naming file and key; configuration-permissions
  */
 export function readConfiguration(file: string): ArchiverConfiguration {
-  const { archive, catalog, hosts, retention, parallel } = readChecked(file);
+  const { archive, catalog, hosts, retention, parallel, bandwidth } = readChecked(file);
   if (archive === undefined) throw unusable(file, 'archive: it is missing');
   if (hosts === undefined) throw unusable(file, 'hosts: it is missing');
   return {
@@ -186,6 +193,7 @@ export function readConfiguration(file: string): ArchiverConfiguration {
     root: archive,
     catalog: catalog ?? catalogOf(archive),
     parallel,
+    bandwidth,
     retention,
     hosts: Object.entries(hosts).map(([name, { quota, ...host }]) => ({
       name,
@@ -193,6 +201,7 @@ export function readConfiguration(file: string): ArchiverConfiguration {
       quotaBytes: quota,
       identityFile: host.identityFile,
       applications: host.applications,
+      bandwidth: host.bandwidth,
     })),
   };
 }

@@ -28,8 +28,6 @@ export interface PullHooks {
   place: Place;
   /** How large the archives of its host are together that are being fetched. */
   fetching: { bytes: number };
-  /** Waits until so many bytes more may be received. */
-  pace: (count: number) => Promise<void>;
   onBytes: (count: number) => void;
   /** Gets what somebody should know of although the archive is safe. */
   onWarning: (message: string, error?: unknown) => void;
@@ -130,7 +128,6 @@ async function fetchArchive(
       toPath: archivePath(parsed, name),
       signal: run.signal,
       onBytes: hooks.onBytes,
-      pace: hooks.pace,
       digests,
       source: entry,
       content: { badPath },

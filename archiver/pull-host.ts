@@ -107,6 +107,7 @@ export async function pullHost(
       identityFile: host.identityFile,
       hostKeys: host.hostKeys,
       onSilence,
+      pace,
       signal,
     });
     const entries = await store.list('');
@@ -119,7 +120,6 @@ export async function pullHost(
         place,
         fetching,
         onBytes,
-        pace,
         onWarning: (message, error) => {
           addWarning(report, error === undefined ? message : `${message}: ${describe(error)}`);
         },

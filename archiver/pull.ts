@@ -1,6 +1,7 @@
 // Pulls from many hosts at once; one that fails or is slow neither delays nor changes the others.
 import { info } from '../lib/log.ts';
 import { startProgress } from '../lib/progress.ts';
+import { type Bandwidth, type Pace, startPace } from './bandwidth.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { startLedger } from './ledger.ts';
 import { type PruneReport, pruneHost } from './prune.ts';
@@ -25,7 +26,10 @@ export async function pullHosts(
     () => undefined,
     (error) => error as Error,
   );
-  const { parallel } = run.configuration;
+  const { parallel, bandwidth } = run.configuration;
+  const paceOf = (limit: Bandwidth | undefined): Pace =>
+    limit === undefined ? async () => {} : startPace(limit, run.signal);
+  const ofAll = paceOf(bandwidth);
   const progress = startProgress('pull');
   const ledger = startLedger(run);
   const places = { total: parallel, taken: 0 };
@@ -33,7 +37,12 @@ export async function pullHosts(
   try {
     await serveAtOnce(hosts, parallel, async (host, index, onSilence) => {
       const onBytes = (count: number): void => progress.add(count);
-      const share = { ledger, places, onBytes, onSilence, pace: async () => {} };
+      const own = paceOf(host.bandwidth);
+      const pace = async (count: number): Promise<void> => {
+        await own(count);
+        await ofAll(count);
+      };
+      const share = { ledger, places, onBytes, onSilence, pace };
       const report = await pullHost(run, host, options.dryRun, share);
       reports[index] = report;
       const { retention } = run.configuration;

@@ -19,6 +19,8 @@ export interface SftpOptions {
   idleTimeoutMs?: number | undefined;
   /** Told when the host keeps us waiting for longer than hosts that are well do, and when it goes on. */
   onSilence?: ((silent: boolean) => void) | undefined;
+  /** Waits until so many bytes more may be asked for. */
+  pace?: ((count: number) => Promise<void>) | undefined;
   /** Ends the connection and all that is under way. */
   signal?: AbortSignal | undefined;
 }

@@ -40,7 +40,7 @@ export async function openSftpStore(options: SftpOptions): Promise<Store> {
     url: connection.url,
     list: (directory) => list(connection, directory),
     stat: (path) => stat(connection, path),
-    read: (path, fromBytes) => read(connection, path, fromBytes),
+    read: (path, fromBytes) => read(connection, path, fromBytes, options.pace),
     create: (path) => create(connection, path),
     remove: (path) => remove(connection, path),
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
@@ -149,7 +149,12 @@ async function stat(connection: SftpConnection, path: string): Promise<StoreEntr
   }
 }
 
-async function* read(connection: SftpConnection, path: string, fromBytes = 0): AsyncGenerator<Buffer> {
+async function* read(
+  connection: SftpConnection,
+  path: string,
+  fromBytes = 0,
+  pace: SftpOptions['pace'] = undefined,
+): AsyncGenerator<Buffer> {
   const where = locate(connection, path);
   const { url, request } = connection;
   const refuse = (cause: string): GarnerError => cannot('io', 'read', `${url}/${path}`, cause);
@@ -170,7 +175,9 @@ async function* read(connection: SftpConnection, path: string, fromBytes = 0): A
       while (asked < sizeBytes && blocks.length < BLOCKS_IN_FLIGHT) {
         const from = asked;
         const length = Math.min(BLOCK_BYTES, sizeBytes - from);
-        const block = request<Buffer>((sftp, done) => readBlock(sftp, file, from, length, refuse, done));
+        const ask = (): Promise<Buffer> =>
+          request<Buffer>((sftp, done) => readBlock(sftp, file, from, length, refuse, done));
+        const block = pace === undefined ? ask() : pace(length).then(ask);
         block.catch(() => {}); // told when its turn comes
         blocks.push(block);
         asked += length;
