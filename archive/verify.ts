@@ -23,16 +23,21 @@ export interface Verified {
  * Verifies a local archive as far as it can be: to `content`, or to `digest` where members are encrypted and no identity
  * is given.
  * @param expectedSha256 of the whole file, from its checksum file or the catalog; undefined: only the members are verified
+ * @param name what it is called, where the path is not its own
  * @param bytesPerSecond how fast it is read at most
  * @throws checksum-mismatch, not-an-archive, content-mismatch
  */
 export async function verifyArchive(
   file: string,
-  options: DecodeOptions & { expectedSha256: string | undefined; bytesPerSecond?: number | undefined },
+  options: DecodeOptions & {
+    expectedSha256: string | undefined;
+    bytesPerSecond?: number | undefined;
+    name?: string;
+  },
 ): Promise<Verified> {
   const sizeBytes = sizeOf(file);
   const members = sizeBytes >= SURVEY_MEMBERS_FROM_BYTES;
-  const { bytesPerSecond, signal } = options;
+  const { bytesPerSecond, signal, name = file } = options;
   const what = { algorithms: ['sha256' as const], members };
   const survey =
     bytesPerSecond === undefined
@@ -44,11 +49,11 @@ export async function verifyArchive(
     throw cannot(
       'checksum-mismatch',
       'verify',
-      file,
+      name,
       `its SHA-256 is ${sha256}, recorded is ${options.expectedSha256}`,
     );
   }
-  return verifyContent(file, file, survey, options);
+  return verifyContent(file, name, survey, options);
 }
 
 /** How often it is told that more may be read. */

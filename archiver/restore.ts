@@ -93,7 +93,9 @@ export async function restoreTo(
   using archive = openArchive(path);
   const { manifest } = archive;
   for (const { encoding } of manifest.members) decoders(encoding, options.identityFile);
-  const { level } = await verifyArchive(path, { ...options, expectedSha256: row.sha256 });
+  // the file that is open, though a prune may remove its name meanwhile
+  const held = `/proc/self/fd/${archive.fd}`;
+  const { level } = await verifyArchive(held, { ...options, expectedSha256: row.sha256, name: path });
   info(`${row.name}: verified: ${level}`);
   const directory = resolve(to);
   const wanted =

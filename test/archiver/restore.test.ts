@@ -4,6 +4,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -12,6 +13,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { pullHosts } from '../../archiver/pull.ts';
+import { pickArchive, restoreTo } from '../../archiver/restore.ts';
 import { daysAgo, type TestArchiver, testArchiver } from '../helpers/archiver.ts';
 import { type ArchiveOptions, type MadeArchive, makeArchive } from '../helpers/make-archive.ts';
 import { type Sshd, startSshd } from '../helpers/sshd.ts';
@@ -167,6 +169,27 @@ describe('archiver restore', () => {
     writeFileSync(stored, bytes);
     await expect(restore('--to', to)).rejects.toMatchObject({ code: 'checksum-mismatch', exitCode: 5 });
     expect(existsSync(to)).toBe(false);
+  });
+
+  test('F46 reads its archive to the end though a prune removes it meanwhile', async () => {
+    const made = await make(1, { files: { a: '1' } });
+    await pull();
+    const expected = await unpacked(made);
+    const picked = await archiver.inProcess(({ configuration }) =>
+      pickArchive({ configuration }, 'web1', 'mediawiki', undefined),
+    );
+    let removed = false;
+    const options = {
+      signal: new AbortController().signal,
+      // asked for when the archive has just been opened
+      get identityFile(): undefined {
+        if (!removed) rmSync(picked.path);
+        removed = true;
+      },
+    };
+    await restoreTo(picked, { to, files: [], dryRun: false }, options);
+    expect([removed, existsSync(picked.path)]).toEqual([true, false]);
+    await execa('diff', ['-r', expected, join(to, 'files')]);
   });
 
   test('replaces nothing that is there', async () => {
