@@ -185,6 +185,7 @@ describe('archiver restore', () => {
       get identityFile(): undefined {
         if (!removed) rmSync(picked.path);
         removed = true;
+        return undefined;
       },
     };
     await restoreTo(picked, { to, files: [], dryRun: false }, options);
