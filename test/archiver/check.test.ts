@@ -85,12 +85,18 @@ describe('archiver check', () => {
     const stray = join(directory, 'mediawiki-web2-20200101T000000Z.tar.sha256');
     for (const file of [stray, `${stray}.txt`]) writeFileSync(file, '');
     utimesSync(stray, new Date(NOW - 2 * HOUR), new Date(NOW - 2 * HOUR));
-    writeFileSync(join(directory, 'mediawiki-web2-20200102T000000Z.tar.sha1'), ''); // under way
+    const underWay = join(directory, 'mediawiki-web2-20200102T000000Z.tar.sha1');
+    writeFileSync(underWay, '');
+    utimesSync(underWay, new Date(NOW - HOUR / 2), new Date(NOW - HOUR / 2));
     writeFileSync(join(archiver.root, 'web4/mediawiki/mediawiki-web4-20200102T000000Z.tar'), '');
     mkdirSync(join(archiver.root, '.quarantine/web2'), { recursive: true });
     writeFileSync(join(archiver.root, '.quarantine/web2/mediawiki-web2-20200101T000000Z.tar'), '');
     rmSync(join(archiver.root, 'web1'), { recursive: true });
-    expect(brief(await look())).toEqual([
+    const report = await look();
+    expect(report.findings.find(({ check: kind }) => kind === 'stray')?.detail).toMatch(
+      /^1 file, such as mediawiki\/mediawiki-web2-20200101T000000Z\.tar\.sha256$/,
+    );
+    expect(brief(report)).toEqual([
       'critical missing web1/mediawiki',
       'critical missing web3/mediawiki',
       'critical size web2/mediawiki',

@@ -1,6 +1,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { pullHosts } from '../../archiver/pull.ts';
 import { daysAgo, type TestArchiver, testArchiver } from '../helpers/archiver.ts';
 import { type MadeArchive, makeArchive } from '../helpers/make-archive.ts';
 
@@ -16,7 +17,7 @@ async function fill(count: number): Promise<MadeArchive[]> {
   const made: MadeArchive[] = [];
   for (let days = count; days > 0; days -= 1)
     made.push(await makeArchive(archiver.workDir('web1'), { host: 'web1', time: daysAgo(days) }));
-  expect((await archiver.run(['pull', '--no-prune'])).exitCode).toBe(0);
+  await archiver.inProcess((run) => pullHosts(run, run.configuration.hosts, { prune: false, dryRun: false }));
   return made;
 }
 
