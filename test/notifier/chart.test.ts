@@ -84,7 +84,7 @@ describe('chart of a mail', () => {
 
 describe('chart of a terminal', () => {
   const format = (value: number): string => `${value} kB`;
-  const bars = seriesOf(runsOf(80, 40, 'failed', 1, 0))!.bars;
+  const bars = seriesOf(runsOf(80, 40, 'failed', 0.1, 0))!.bars;
 
   it('has bars from zero, the greatest value, its half, and marks', () => {
     expect(plot(bars, { title: 'wiki: size', format, width: 40, ascii: false }).split('\n')).toEqual([

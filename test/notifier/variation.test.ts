@@ -109,6 +109,21 @@ describe('what is unlike the runs before', () => {
     ]);
   });
 
+  it('is no news when something has come back', () => {
+    const sizes = [5, 100].map((mb) => ({ size: mb * MB }));
+    expect(story([...repeat(7, { size: 300 * MB }), ...sizes]).slice(7)).toEqual([
+      '5.0 MB, usually 300.0 MB',
+      '',
+    ]);
+  });
+
+  it('begins with what has nearly vanished', () => {
+    const usual = { size: 300 * MB, rows: { wiki: 90_000 } };
+    expect(story([...repeat(6, usual), { size: 150 * MB, rows: { wiki: 2 } }]).at(-1)).toBe(
+      '2 rows in wiki, usually 90,000; 150.0 MB, usually 300.0 MB',
+    );
+  });
+
   it('is one emptied database of several, and one that is no longer there, though the whole is hardly smaller', () => {
     const both = { size: 900 * MB, rows: { wiki: 90_000, shop: 2_000_000 } };
     const told = story([
@@ -159,6 +174,7 @@ describe('what is unlike the runs before', () => {
       '',
       '',
     ]);
+    expect(story([...repeat(6, failed), ...repeat(2, { minutes: 60 })]).slice(6)).toEqual(['', '']);
     expect(story([{ minutes: 60 }, { minutes: 60 }, { size: 5, minutes: 0.1 }])).toEqual(quiet(3));
   });
 
