@@ -6,7 +6,7 @@ import { ARCHIVE_SUFFIX, CHECKSUMS, groupName, ORPHAN_MS, parseName } from '../a
 import { readSidecars } from '../archive/transfer.ts';
 import { GarnerError } from '../lib/errors.ts';
 import { warn } from '../lib/log.ts';
-import { escapeControls, formatDuration, plural } from '../lib/text.ts';
+import { escapeControls, formatDuration } from '../lib/text.ts';
 import { openStore } from '../stores/open.ts';
 import type { Store, StoreEntry } from '../stores/store.ts';
 import type { HostConfiguration } from './configuration.ts';
@@ -29,6 +29,10 @@ export interface HostReport {
   host: string;
   result: Result;
   pulled: { name: string; sizeBytes: number; sha256: string }[];
+  /** Of what was pulled. */
+  sizeBytes: number;
+  /** From the first word to the host until it was done with. */
+  durationMs: number;
   skipped: { name: string; reason: string }[];
   warnings: string[];
   /** Archives that were pruned here afterwards. */
@@ -45,6 +49,8 @@ export function emptyReport(host: string): HostReport {
     host,
     result: 'ok',
     pulled: [],
+    sizeBytes: 0,
+    durationMs: 0,
     skipped: [],
     warnings: [],
     pruned: [],
@@ -89,6 +95,7 @@ export async function pullHost(
 ): Promise<HostReport> {
   const { signal, configuration } = run;
   const report = emptyReport(host.name);
+  const started = performance.now();
   const fail = (caught: unknown, name?: string): void => {
     signal.throwIfAborted();
     report.failureCount += 1;
@@ -164,6 +171,9 @@ export async function pullHost(
     }).catch(() => signal.throwIfAborted());
   } catch (error) {
     fail(error);
+  } finally {
+    report.sizeBytes = report.pulled.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    report.durationMs = Math.round(performance.now() - started);
   }
   return report;
 }
@@ -265,15 +275,4 @@ function isLost(error: unknown): boolean {
 
 function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-/** @returns a host's result in one line */
-export function summarize(report: HostReport): string {
-  const { host, result, pulled, pruned, failureCount, warnings, error } = report;
-  const parts = [`${plural(pulled.length, 'archive')} pulled`];
-  if (pruned.length > 0) parts.push(`${pruned.length} pruned`);
-  if (warnings.length > 0) parts.push(plural(warnings.length, 'warning'));
-  if (failureCount > 0) parts.push(plural(failureCount, 'failure'));
-  const cause = error === null ? '' : `: ${error.message}`;
-  return `${host}: ${result}, ${parts.join(', ')}${cause}`;
 }

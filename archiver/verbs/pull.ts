@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../../lib/command-line.ts';
 import { cannot, type GarnerError } from '../../lib/errors.ts';
-import { info } from '../../lib/log.ts';
 import { plural } from '../../lib/text.ts';
 import { pullHosts } from '../pull.ts';
-import { type HostReport, summarize } from '../pull-host.ts';
+import type { HostReport } from '../pull-host.ts';
+import { formatPull } from '../pull-summary.ts';
 import { type CommonOptions, setUp, withStore, worst } from '../run.ts';
 import { EXIT_OF, printJson, verb } from './verb.ts';
 
@@ -19,13 +19,9 @@ export function declarePull(program: Command, context: CommandContext): void {
         pullHosts(run, setup.hosts, { prune: options.prune, dryRun }),
       );
       const result = worst(reports.map((report) => report.result));
+      const failed = reports.filter((report) => report.result === 'failed');
       if (options.json) printJson({ result, ...(dryRun && { dryRun }), hosts: reports });
-      const [failed, others] = [true, false].map((bad) =>
-        reports.filter((report) => (report.result === 'failed') === bad),
-      ) as [HostReport[], HostReport[]];
-      // those that failed last: of a long log the end is shown
-      for (const report of [...others, ...failed])
-        info(dryRun ? `${summarize(report)} (dry run)` : summarize(report));
+      else process.stdout.write(formatPull(reports, dryRun));
       if (failed.length > 0) throw hostsFailed(failed, reports.length);
       process.exitCode = EXIT_OF[result];
     });

@@ -21,6 +21,8 @@ hosts:
     hostKeys: ["SHA256:${'a'.repeat(43)}"]
     applications: [mediawiki]
     remove: true
+    transfers: 8
+    bandwidth: {limit: 2MB/s, "08:00-18:00": 500kB/s}
     expect: {mediawiki: 1d}
   local: {url: "file:///var/lib/garner/work"}
 `;
@@ -59,6 +61,8 @@ describe('archiver.yaml', () => {
         hostKeys: [`SHA256:${'a'.repeat(43)}`],
         applications: ['mediawiki'],
         remove: true,
+        transfers: 8,
+        bandwidth: { limit: 2e6, hours: [{ fromMinute: 480, toMinute: 1080, limit: 500_000 }] },
         expect: { mediawiki: 86_400_000 },
         quotaBytes: undefined,
       },
@@ -69,6 +73,8 @@ describe('archiver.yaml', () => {
         hostKeys: [],
         applications: undefined,
         remove: false,
+        transfers: 4,
+        bandwidth: undefined,
         expect: {},
         quotaBytes: undefined,
       },
@@ -113,6 +119,9 @@ describe('archiver.yaml', () => {
       'hosts.web1.quota: it is no size',
     ],
     ['a quota of another unit', 'remove: true', 'quota: 50 gigs', 'hosts.web1.quota: "50 gigs" is no size'],
+    ['no rate of bandwidth', '2MB/s', '2 MBit', 'hosts.web1.bandwidth: "2 MBit" is no rate'],
+    ['hours that are none', '08:00-18:00', '8-18', 'hosts.web1.bandwidth: "8-18" is neither limit'],
+    ['no transfers', 'transfers: 8', 'transfers: 0', 'hosts.web1.transfers: '],
     ['a host without URL', 'url: sftp', 'hurl: sftp', 'hosts.web1.url: it is missing'],
     ['a host name with a slash', 'web1:', '../web1:', 'hosts.../web1: a host name has'],
     [

@@ -92,14 +92,11 @@ it(`F34 F35 pulls from all hosts that are well before those that hang are given 
       `FAILED archiver on .*: cannot pull from "web0, .* and ${HANGING - 4} more": ${HANGING + 1} of ${HOSTS} hosts failed, the first`,
     ),
   );
-  for (const { name } of [...hanging, down]) {
-    const cause = name === down.name ? 'connection refused' : 'the host has not answered for \\d+ ';
-    expect(text).toMatch(
-      new RegExp(
-        `${name}: failed, 0 archives pulled, 1 failure: cannot (connect to|go on with) .*: ${cause}`,
-      ),
-    );
-  }
+  expect(text).toMatch(new RegExp(`^${down.name} +failed .*: connection refused$`, 'm'));
+  // given up at different limits, where they hang in different ways
+  const alike = text.match(/^(\d+) hosts failed: the host has not answered for \d+ .*: web/gm) ?? [];
+  const count = alike.reduce((sum, line) => sum + Number.parseInt(line, 10), 0);
+  expect(count, text).toBeGreaterThanOrEqual(HANGING - 1);
 
   // what a poll without news costs the archiver, beyond what it takes to start
   writeFileSync(join(archiver.directory, 'cpu.cjs'), CPU);
