@@ -1,5 +1,5 @@
 // The headers of the outer tar: one 512-byte block before each member, readable by GNU tar above 8 GiB too.
-import { Header } from 'tar';
+import { Header } from 'tar/header'; // 'tar' itself loads what writes and unpacks, half the start of a command
 import { cannot } from '../lib/errors.ts';
 
 export const BLOCK_BYTES = 512;
