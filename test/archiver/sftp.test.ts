@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { LAST_PULL_FILE, readLastPull } from '../../archive/last-pull.ts';
 import { daysAgo, type TestArchiver, testArchiver } from '../helpers/archiver.ts';
 import { makeArchive } from '../helpers/make-archive.ts';
 import { makeChroot, removeGroup, type Sshd, startSshd, testGroup } from '../helpers/sshd.ts';
@@ -67,6 +68,12 @@ describe('archiver with a host that can do SFTP and nothing else', () => {
     const result = await archiver.run(['pull', '--json']);
     expect(result).toMatchObject({ exitCode: 0, json: { hosts: [{ pulled: [{ sha256: made.sha256 }] }] } });
     expect(readdirSync(chroot.workDir)).toEqual([]);
+    // where runs are written down, it says that it was here; nobody but this group may write there
+    await execa('install', ['-d', '-g', group, '-m', '2750', join(chroot.workDir, 'history')]);
+    for (const _ of [1, 2]) expect((await archiver.run(['pull'])).exitCode).toBe(0);
+    expect(readdirSync(chroot.workDir).sort()).toEqual([LAST_PULL_FILE, 'history']);
+    expect(readLastPull(chroot.workDir)).toMatchObject({ result: 'ok', pulledCount: 0 });
+    await execa('rm', ['-r', join(chroot.workDir, 'history'), join(chroot.workDir, LAST_PULL_FILE)]);
     await execa('sha256sum', ['--check', `${made.name}.tar.sha256`], {
       cwd: join(archiver.root, 'web1/mediawiki'),
     });
