@@ -41,7 +41,7 @@ const HALF_DAY_MS = 43_200_000;
 /** How many weeks are looked back on for runs of the same weekday, and how many it takes to go by them. */
 const WEEKS = 6;
 const FEWEST_WEEKS = 4;
-/** The same of runs of any day; fewer tell a collapse only. */
+/** The same of runs of any day; fewer tell a collapse only, and of a duration not even that. */
 const RUNS = 7;
 const FEWEST_RUNS = 5;
 /** How many spreads from the median is beyond; steady growth is at most 2.7 from it. */
@@ -83,10 +83,13 @@ export function variationOf(
 function compare(measure: Measure, values: readonly number[], value: number, fewest: number): Variation {
   const usual = median(values);
   const spread = MAD_TO_DEVIATION * median(values.map((one) => Math.abs(one - usual)));
+  const isEnough = values.length >= fewest;
   let beyond: Variation['beyond'];
   if (isCollapse(measure, usual, value)) {
-    if (!isOften(values, (one) => isCollapse(measure, usual, one))) beyond = 'collapse';
-  } else if (values.length >= fewest && !isNear(measure, usual, value)) {
+    // a first run may have copied what later ones find there
+    if ((isEnough || measure !== 'duration') && !isOften(values, (one) => isCollapse(measure, usual, one)))
+      beyond = 'collapse';
+  } else if (isEnough && !isNear(measure, usual, value)) {
     const isFar = Math.abs(value - usual) > SPREADS * spread;
     const isNew = !isOften(values, (one) => isNear(measure, one, value));
     if (isFar && isNew) beyond = value > usual ? 'rise' : 'drop';

@@ -59,6 +59,7 @@ describe('variation', () => {
     const hour = 3_600_000;
     expect(nights([...repeat(7, hour), 2 * hour, 3 * hour], 'duration')).toBe(`${usual(8)}r`);
     expect(nights([...repeat(7, hour), 2000], 'duration')).toBe(`${usual(7)}c`);
+    expect(nights([hour, 2000, 3000, 2000], 'duration')).toBe('....');
   });
 
   it('knows the great Sunday again after one week, and a Sunday that is small after four', () => {
