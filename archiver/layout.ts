@@ -96,16 +96,18 @@ export function sweepHost(root: string, host: string): void {
       const archive = name.replace(/\.(sha256|sha1)$/, '');
       const orphan = archive !== name && archive.endsWith(ARCHIVE_SUFFIX) && !names.has(archive);
       if (name.startsWith(PART_PREFIX)) {
-        if (!mayResume(path, name)) rmSync(path, { force: true, recursive: true });
+        if (!mayResume(path, name, names)) rmSync(path, { force: true, recursive: true });
       } else if (orphan && Date.now() - lstatSync(path).mtimeMs > ORPHAN_MS) rmSync(path, { force: true });
     }
   }
 }
 
-function mayResume(path: string, name: string): boolean {
+/** @param names what else is in its directory */
+function mayResume(path: string, name: string, names: ReadonlySet<string>): boolean {
   const found = lstatSync(path);
   const archive = /^(.*)\.tar\.[0-9a-f]{8}$/.exec(name.slice(PART_PREFIX.length))?.[1];
   if (!found.isFile() || archive === undefined || parseName(archive) === undefined) return false;
+  if (names.has(archive + ARCHIVE_SUFFIX)) return false; // it came otherwise
   return Math.abs(Date.now() - found.mtimeMs) < RESUME_MS;
 }
 
