@@ -109,7 +109,6 @@ export async function pullHost(
     report.result = 'failed';
   };
   try {
-    if (!dryRun) sweepHost(configuration.root, host.name);
     await using store = await openStore(host.url, {
       identityFile: host.identityFile,
       hostKeys: host.hostKeys,
@@ -119,6 +118,7 @@ export async function pullHost(
     });
     const entries = await store.list('');
     const names = new Set(entries.map(({ name }) => name));
+    if (!dryRun) sweepHost(configuration.root, host.name, names);
     const enter = ledger.open();
     const fetching = { bytes: 0 };
     let isGone = false;
@@ -148,7 +148,7 @@ export async function pullHost(
         else await pullOne(offered, place);
       } catch (error) {
         // those that are fetched beside it fail for the same reason
-        if (!isGone) fail(error, offered.name);
+        if (!isGone || !isLost(error)) fail(error, offered.name);
         isGone ||= isLost(error);
       } finally {
         place.leave();
