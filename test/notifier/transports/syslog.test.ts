@@ -44,7 +44,11 @@ action(type="omfile" file="${at('out')}" template="line")
 `,
   );
   const daemon = execa('/usr/sbin/rsyslogd', ['-n', '-f', at('conf'), '-i', at('pid')], { reject: false });
-  while (!existsSync(at('log')) && daemon.exitCode === null) await setTimeout(10);
+  let isRunning = true;
+  daemon.then(() => {
+    isRunning = false;
+  });
+  while (isRunning && !existsSync(at('log'))) await setTimeout(10);
   const stop = async (): Promise<void> => {
     daemon.kill();
     await daemon;
