@@ -39,10 +39,10 @@ export function findVariations(
   const measured = good.map((one) => ({ time: Date.parse(one.startedAt), values: measure(one) }));
   const now = measure(run);
   const last = good.at(-1);
+  const isListed = run.members !== undefined && run.members.length < CUT_MEMBERS;
   for (const [key, value] of measured.at(-1)?.values ?? []) {
     // a database that is no longer there has lost all its rows
-    const isGone = value.member !== undefined && !now.has(key) && (run.members?.length ?? 0) < CUT_MEMBERS;
-    if (isGone) now.set(key, { ...value, value: 0 });
+    if (isListed && value.member !== undefined && !now.has(key)) now.set(key, { ...value, value: 0 });
   }
   const variations: Variation[] = [];
   for (const [key, { of, member, value }] of now) {

@@ -156,6 +156,12 @@ describe('what is unlike the runs before', () => {
     );
   });
 
+  it('is nothing where it is not known what is in the archive', () => {
+    const { members, ...unknown } = lineOf(1, { size: MB });
+    expect(members).toEqual([]);
+    expect(findVariations(unknown, [lineOf(0, { size: MB, rows: { wiki: 9000 } })]).news).toEqual([]);
+  });
+
   it('is a tree that has lost its files, and a run that takes much longer', () => {
     const usual = { size: 50 * MB, files: { images: 8000 }, minutes: 12 };
     expect(story([...repeat(5, usual), { ...usual, files: { images: 90 }, minutes: 95 }]).at(-1)).toBe(
