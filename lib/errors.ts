@@ -126,9 +126,10 @@ export class GarnerError extends Error {
   readonly exitCode: number;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(shorten(escapeControls(message)), { cause: details.cause });
+    // half a secret is not found by its value
+    super(shorten(escapeControls(redact(message))), { cause: details.cause });
     this.code = code;
-    this.hint = details.hint === undefined ? undefined : shorten(escapeControls(details.hint));
+    this.hint = details.hint === undefined ? undefined : shorten(escapeControls(redact(details.hint)));
     this.exitCode = details.exitCode ?? EXIT[ERROR_CATALOGUE[code].exit].code;
   }
 }

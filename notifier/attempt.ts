@@ -62,7 +62,7 @@ export async function attempt(
   }
   registerCommandSecrets(command);
   registerSecretSettings(wrapped, known);
-  const said = { stdout: stdout.bytes().toString(), stderr: stderr.bytes().toString() };
+  const said = { stdout: stdout.bytes().toString(), stderr: stderr.text() };
   const verdict = await judge(run, said, wrapped, { warningCodes, timeoutMs }).catch((error): Verdict => {
     const how = `how it ended can't be judged: ${redact(causeText(error))}`;
     return { result: 'FAILED', summary: how, causes: [how], archives: [] };
@@ -70,14 +70,26 @@ export async function attempt(
   return { run, verdict, log: excerpt.text() };
 }
 
-/** Secrets of the command's own configuration: it may print them. One that can't be read is the command's to report. */
+/**
+ * Secrets of the command's own configuration: it may print them, also those that others stand in front of. What can't be
+ * read is the command's to report.
+ */
 function registerSecretSettings({ settingsOf, configFile }: WrappedCommand, known: SettingTable): void {
-  for (const [name, setting] of Object.entries(known)) {
-    if (setting.secret !== true) continue;
-    try {
-      loadSettings({ [name]: setting }, { known, configFile, ...(settingsOf && { fileOf: settingsOf }) });
-    } catch {
-      // not notify's business
+  const own = { configFile, ...(settingsOf && { fileOf: settingsOf }) };
+  const { GARNER_CONFIG_DIR } = process.env;
+  const files = { GARNER_CONFIG_DIR };
+  for (const sources of [
+    { known, ...own },
+    { known, env: files, ...own },
+    { known, env: files },
+  ]) {
+    for (const [name, setting] of Object.entries(known)) {
+      if (setting.secret !== true) continue;
+      try {
+        loadSettings({ [name]: setting }, sources);
+      } catch {
+        // not notify's business
+      }
     }
   }
 }

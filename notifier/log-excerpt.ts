@@ -47,6 +47,12 @@ export class Tail {
     const at = this.#written % size;
     return Buffer.concat([this.#ring.subarray(at), this.#ring.subarray(0, at)]);
   }
+
+  /** @returns them as text, redacted; where there was more in front of them, from the beginning of a line */
+  text(): string {
+    const text = redact(this.bytes().toString());
+    return this.#written <= this.#ring.length ? text : withoutStart(text);
+  }
 }
 
 export class LogExcerpt {
@@ -80,7 +86,7 @@ export class LogExcerpt {
     }
     return {
       head: escapeControlsInLines(withoutEnd(redact(head.toString()))).slice(0, KEPT_BYTES),
-      tail: escapeControlsInLines(withoutStart(redact(tail.toString()))).slice(-KEPT_BYTES),
+      tail: escapeControlsInLines(this.#tail.text()).slice(-KEPT_BYTES),
       leftOutBytes: gapBytes,
     };
   }

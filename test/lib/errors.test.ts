@@ -96,6 +96,15 @@ test('a full disk is seen through the errors around it', () => {
   );
 });
 
+test('F57 no half of a secret is left where the middle of a long message is left out', () => {
+  const secret = 'halved-secret-of-thirty-letters';
+  registerSecret(secret);
+  for (let at = 1960; at < 2010; at += 1) {
+    const { message } = new GarnerError('io', `${' '.repeat(at)}${secret}${' '.repeat(5000)}`);
+    expect(message).not.toMatch(/half|lett/);
+  }
+});
+
 test('a message has an end, whatever foreign text is in it', () => {
   const { message, hint } = cannot('io', 'read', 'x', `begin${'\0'.repeat(1e6)}end`, {
     hint: 'y'.repeat(1e6),

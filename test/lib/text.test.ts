@@ -14,10 +14,11 @@ import {
 describe('foreign text', () => {
   test('is shown on one line, without a character that a terminal obeys', () => {
     expect(escapeControls('a\nb\r\tc\x1b[2J\u202e\u009b')).toBe('a\\nb\\r\\tc\\x1b[2J\\u202e\\x9b');
+    expect(escapeControls('a\u200bb\u{e0041}\ufeff\ud83d💾é')).toBe('a\\u200bb\\u{e0041}\\ufeff\\ud83d💾é');
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         const safe = escapeControls(text);
-        expect(safe).not.toMatch(/\p{Cc}|[\u2028\u2029\u202a-\u202e\u2066-\u2069]/u);
+        expect(safe).not.toMatch(/\p{Cc}|\p{Cs}|\p{Bidi_Control}|[\u2028\u2029\u200b-\u200d\u2060\ufeff]/u);
         expect(escapeControls(safe)).toBe(safe);
       }),
     );

@@ -60,3 +60,13 @@ it('leaves no part of a secret at the gap', () => {
     expect(`${head}${tail}`).not.toMatch(/[c-wC-W]/);
   }
 });
+
+it('F57 leaves no part of a secret where the end of a long line begins', () => {
+  const secret = 'swordfish-and-chips';
+  registerSecret(secret);
+  for (let shift = 0; shift < secret.length; shift += 1) {
+    const tail = new Tail(4096);
+    tail.write(Buffer.from(`0000${secret}${'1'.repeat(4096 - shift)}`));
+    expect(tail.text()).toMatch(/^1+$/);
+  }
+});
