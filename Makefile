@@ -1,7 +1,7 @@
 # Set-up, tests and the demo. `make help` lists what there is.
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help install test lint docs demo faults bench clean
+.PHONY: help install test lint docs demo faults bench build pack sea deb clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -33,5 +33,17 @@ docs: install ## write the pages of docs/ that are made from the code
 demo: install ## back up, pull, verify, prune and restore a small wiki; no root, no server
 	@node scripts/demo.ts
 
-clean: ## remove what set-up and the demo have made
-	@rm -rf bin node_modules .node .compiled .demo coverage
+build: install ## build all that can be installed into dist/, with checksums and a bill of materials
+	@node scripts/build.ts
+
+pack: install ## build the npm package
+	@node scripts/build.ts npm
+
+sea: install ## build the single executable, with Node in it
+	@node scripts/build.ts executable
+
+deb: install ## build the Debian package
+	@node scripts/build.ts debian
+
+clean: ## remove what set-up, the demo and builds have made
+	@rm -rf bin node_modules .node .compiled .demo coverage dist

@@ -2,6 +2,13 @@
 import type { CommandMain } from '../lib/command-line.ts';
 import { loadModule, moduleNames } from '../lib/modules.ts';
 
+const TOOLS = ['garner', 'notify', 'archiver', 'hamster'];
+
+/** @returns all names that {@link findCommand} knows */
+export function commandNames(): string[] {
+  return [...TOOLS, ...moduleNames('agents').map((application) => `agent-${application}`)];
+}
+
 /** @returns the main function of a command, or undefined where there is no such command */
 export async function findCommand(name: string): Promise<CommandMain | undefined> {
   switch (name) {
@@ -20,8 +27,7 @@ export async function findCommand(name: string): Promise<CommandMain | undefined
         await loadModule('agents', 'command'),
       );
   }
-  const application = name.startsWith('agent-') ? name.slice('agent-'.length) : '';
-  if (!moduleNames('agents').includes(application)) return undefined;
+  if (!commandNames().includes(name)) return undefined;
   const { agentMain } = await import('../agents/toolkit/command.ts');
-  return agentMain(await loadModule('agents', application));
+  return agentMain(await loadModule('agents', name.slice('agent-'.length)));
 }

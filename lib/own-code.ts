@@ -1,5 +1,5 @@
 // Modules of garner that run apart from the rest: in a thread, or as a process that can be ended. In a bundle, which has no
-// files of theirs, scripts/build.ts puts lib/own-code.bundled.ts in the place of this file.
+// files of theirs, scripts/build.ts puts their sources in the place of this file.
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 
@@ -20,3 +20,9 @@ export function ownProgram(module: Program): { file: string; args: string[] } {
   const args = ['--disable-warning=ExperimentalWarning', fileURLToPath(urlOf(module))];
   return { file: process.execPath, args };
 }
+
+/** @returns whether a first argument says that this process is to be a module: only in a bundle */
+export const isProgram = (_word: string): boolean => false;
+
+/** Starts what the first argument says, with the arguments behind it. */
+export function startProgram(_word: string): void {}
