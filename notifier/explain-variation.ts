@@ -76,7 +76,7 @@ function tableChanges(pair: Pair<Database> | undefined): string[] {
     before: before.get(table),
     now: now.get(table),
   }));
-  return greatestOf(changes, (count) => `${formatCount(count)} rows`);
+  return greatestOf(changes, (count) => countOf(count, 'row'));
 }
 
 function directoryChanges(pair: Pair<Tree> | undefined, by: 'sizeBytes' | 'fileCount'): string[] {
@@ -104,7 +104,7 @@ function directoryChanges(pair: Pair<Tree> | undefined, by: 'sizeBytes' | 'fileC
     before: before.get(path)?.[by],
     now: now.get(path)?.[by],
   }));
-  return greatestOf(changes, by === 'sizeBytes' ? formatSize : (count) => `${formatCount(count)} files`);
+  return greatestOf(changes, by === 'sizeBytes' ? formatSize : (count) => countOf(count, 'file'));
 }
 
 function byPath(directories: readonly Directory[] = []): Map<string, Directory> {
@@ -130,7 +130,7 @@ function greatestOf(changes: readonly Change[], format: (value: number) => strin
 
 /** `98,000` of `98,000 rows`, where a number with the same unit follows. */
 function withoutUnit(text: string): string {
-  return text.replace(/ (rows|files)$/, '');
+  return text.replace(/ (row|file)s?$/, '');
 }
 
 function changeOf({ before, now }: Pair<{ sizeBytes: number }>, format: (value: number) => string): string {
@@ -142,6 +142,11 @@ function changeOf({ before, now }: Pair<{ sizeBytes: number }>, format: (value: 
 /** @returns a count for people: `98,000` */
 export function formatCount(value: number): string {
   return value.toLocaleString('en-US');
+}
+
+/** @returns a count of something: `1 row`, `98,000 rows` */
+export function countOf(value: number, noun: string): string {
+  return `${formatCount(value)} ${noun}${value === 1 ? '' : 's'}`;
 }
 
 /** @param name has no control characters */

@@ -7,7 +7,7 @@ import { formatDuration, formatSize } from '../lib/text.ts';
 import { type Measure, variationOf } from '../lib/variation.ts';
 import { durationOf } from './chart.ts';
 import { keepContents, readContents, readKeptContents, subjectOfMember } from './contents.ts';
-import { explainVariation, formatCount } from './explain-variation.ts';
+import { countOf, explainVariation, formatCount } from './explain-variation.ts';
 import type { Verdict } from './judge.ts';
 
 export type Variation = NonNullable<HistoryRun['variations']>[number];
@@ -113,7 +113,7 @@ export function describeVariation({ of, member, value, usual }: Variation): stri
     case 'duration':
       return `it took ${formatDuration(value)}, usually ${formatDuration(usual)}`;
     default:
-      return `${formatCount(value)} ${of} in ${member}, usually ${formatCount(usual)}`;
+      return `${countOf(value, of === 'rows' ? 'row' : 'file')} in ${member}, usually ${formatCount(usual)}`;
   }
 }
 
