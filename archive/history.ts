@@ -8,11 +8,12 @@ import {
   fchownSync,
   fstatSync,
   fsyncSync,
+  lstatSync,
   openSync,
   readdirSync,
   readSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { syncDirectory, writeFully } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
@@ -115,11 +116,10 @@ export function appendRun({ path, access }: WorkDir, series: string, host: strin
   const line = Buffer.from(`${JSON.stringify(runSchema.parse(run))}\n`);
   // the group reads it, and neither removes nor replaces anything in it
   ensureDirectory(directory, access.gid, 0o2750);
-  const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = constants;
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
   try {
-    const inside = openSync(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    const inside = openDirectory(directory);
     try {
-      // by the directory that was looked at, whatever its name leads to by now
       const fd = openSync(
         `/proc/self/fd/${inside}/${file}`,
         O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_RDWR,
@@ -147,6 +147,29 @@ export function appendRun({ path, access }: WorkDir, series: string, host: strin
   }
 }
 
+/**
+ * Opens the directory of the histories. Whoever belongs to the group of the work directory can put another one in its
+ * place, with lines by which trouble seems to be told already: it must be the same owner's, and be changed by nobody
+ * else. What is in it is reached by what was looked at here, whatever the name leads to by then.
+ */
+function openDirectory(directory: string): number {
+  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    const { uid, mode } = fstatSync(fd);
+    if (!ownersOf(directory).has(uid)) throw new Error(`its directory is owned by user ${uid}`);
+    if (mode & 0o022) throw new Error('others can write into its directory');
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** @returns who may own histories: root, this process's user and the owner of the work directory */
+function ownersOf(directory: string): Set<number | undefined> {
+  return new Set([0, process.geteuid?.(), lstatSync(dirname(directory)).uid]);
+}
+
 function lastByte(fd: number, sizeBytes: number): number | undefined {
   const byte = Buffer.alloc(1);
   readSync(fd, byte, 0, 1, sizeBytes - 1);
@@ -161,7 +184,15 @@ function lastByte(fd: number, sizeBytes: number): number | undefined {
 export function readHistory(file: string): History {
   let fd: number;
   try {
-    fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const inside = openDirectory(dirname(file));
+    try {
+      fd = openSync(
+        `/proc/self/fd/${inside}/${basename(file)}`,
+        constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+      );
+    } finally {
+      closeSync(inside);
+    }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { runs: [], damagedCount: 0 };
     throw cannot('io', 'read the history', file, error);
@@ -169,6 +200,8 @@ export function readHistory(file: string): History {
   try {
     const stat = fstatSync(fd);
     if (!stat.isFile()) throw cannot('io', 'read the history', file, 'it is no regular file');
+    if (!ownersOf(dirname(file)).has(stat.uid))
+      throw cannot('io', 'read the history', file, `it is owned by user ${stat.uid}`);
     const from = Math.max(0, stat.size - TAIL_BYTES);
     const tail = Buffer.alloc(stat.size - from);
     const got = readSync(fd, tail, 0, tail.length, from);
@@ -203,13 +236,21 @@ function parseRun(line: string): HistoryRun | undefined {
 
 /** @returns the histories of a host in its work directory: their series, in alphabetical order; none where there are none */
 export function listHistories(workDir: string, host: string): string[] {
+  const directory = join(workDir, HISTORY_DIRECTORY);
   try {
-    return readdirSync(join(workDir, HISTORY_DIRECTORY))
+    const inside = openDirectory(directory);
+    let files: string[];
+    try {
+      files = readdirSync(`/proc/self/fd/${inside}/.`);
+    } finally {
+      closeSync(inside);
+    }
+    return files
       .map((file) => parseHistoryFile(file, host))
       .filter((series) => series !== undefined)
       .sort();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw cannot('io', 'list the histories in', workDir, error);
+    throw cannot('io', 'list the histories in', directory, error);
   }
 }

@@ -1,9 +1,12 @@
 import {
   appendFileSync,
+  chmodSync,
+  chownSync,
   linkSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -89,6 +92,48 @@ it('is refused where a link lies in place of its directory', () => {
   mkdirSync(join(root, 'elsewhere'));
   symlinkSync(join(root, 'elsewhere'), join(root, 'history'));
   expect(() => append('one')).toThrow(/symbolic link/);
+});
+
+/** What a member of the group can do who may write into the work directory: move aside what is there. */
+function putInPlace(): string {
+  renameSync(join(root, 'history'), join(root, 'moved'));
+  mkdirSync(join(root, 'history'));
+  const told = { ...run('no space left'), result: 'failed', told: true };
+  writeFileSync(file(), `${JSON.stringify(told)}\n`);
+  return join(root, 'history');
+}
+
+it.each([
+  ['of another user', (directory: string) => chownSync(directory, 1234, -1)],
+  ['that its group can write to', (directory: string) => chmodSync(directory, 0o2770)],
+  [
+    'that is a link to one',
+    (directory: string) => {
+      renameSync(directory, `${directory}-of-mine`);
+      symlinkSync(`${directory}-of-mine`, directory);
+    },
+  ],
+])('neither reads nor lists nor writes a directory %s', (_, change) => {
+  append('one');
+  change(putInPlace());
+  const content = readFileSync(file(), 'utf8');
+  expect(() => readHistory(file())).toThrow(/cannot read the history/);
+  expect(() => listHistories(root, 'web1')).toThrow(/cannot list the histories/);
+  expect(() => append('two')).toThrow(/cannot (write the history|use the work directory)/);
+  expect(readFileSync(file(), 'utf8')).toBe(content);
+});
+
+it('reads no file of another user', () => {
+  append('one');
+  chownSync(file(), 1234, -1);
+  expect(() => readHistory(file())).toThrow(/it is owned by user 1234/);
+});
+
+it('reads what the owner of the work directory has written, as root does with another’s', () => {
+  append('one');
+  for (const path of [root, join(root, 'history'), file()]) chownSync(path, 1234, -1);
+  expect(readHistory(file()).runs).toHaveLength(1);
+  expect(listHistories(root, 'web1')).toEqual(['mediawiki.blue']);
 });
 
 it('reads hostile lines as none', () => {
