@@ -86,8 +86,9 @@ const RESUME_MS = 3 * 86_400_000;
  * Removes what ended runs have left: checksum files without archive that are older than a day, and unfinished files, but
  * for those of archives that a transfer may still go on with.
  * The caller holds the lock.
+ * @param offered what the host has: of what it has no more, nothing can go on
  */
-export function sweepHost(root: string, host: string): void {
+export function sweepHost(root: string, host: string, offered: ReadonlySet<string>): void {
   for (const group of groupDirectories(root, host)) {
     const directory = join(root, host, group);
     const names = new Set(readdirSync(directory));
@@ -96,18 +97,24 @@ export function sweepHost(root: string, host: string): void {
       const archive = name.replace(/\.(sha256|sha1)$/, '');
       const orphan = archive !== name && archive.endsWith(ARCHIVE_SUFFIX) && !names.has(archive);
       if (name.startsWith(PART_PREFIX)) {
-        if (!mayResume(path, name, names)) rmSync(path, { force: true, recursive: true });
+        if (!mayResume(path, name, names, offered)) rmSync(path, { force: true, recursive: true });
       } else if (orphan && Date.now() - lstatSync(path).mtimeMs > ORPHAN_MS) rmSync(path, { force: true });
     }
   }
 }
 
 /** @param names what else is in its directory */
-function mayResume(path: string, name: string, names: ReadonlySet<string>): boolean {
+function mayResume(
+  path: string,
+  name: string,
+  names: ReadonlySet<string>,
+  offered: ReadonlySet<string>,
+): boolean {
   const found = lstatSync(path);
   const archive = /^(.*)\.tar\.[0-9a-f]{8}$/.exec(name.slice(PART_PREFIX.length))?.[1];
   if (!found.isFile() || archive === undefined || parseName(archive) === undefined) return false;
-  if (names.has(archive + ARCHIVE_SUFFIX)) return false; // it came otherwise
+  const file = archive + ARCHIVE_SUFFIX;
+  if (names.has(file) || !offered.has(file)) return false;
   return Math.abs(Date.now() - found.mtimeMs) < RESUME_MS;
 }
 

@@ -3,7 +3,6 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  rmSync,
   statSync,
   utimesSync,
   writeFileSync,
@@ -226,10 +225,8 @@ describe('archiver pull', () => {
       utimesSync(file, daysAgo(days), daysAgo(days));
       return file;
     }) as [string, string];
-    left.push(stale);
+    left.push(stale, cut); // its host answers, and has it no more
     expect((await archiver.run(['pull'])).exitCode).toBe(0);
-    expect(existsSync(cut)).toBe(true); // its host may be back tomorrow
-    rmSync(cut);
     expect(left.filter(existsSync)).toEqual([]);
     expect(existsSync(kept)).toBe(true); // never pulled: not ours to judge
     expect(readdirSync(group).length).toBe(3);
@@ -289,12 +286,11 @@ describe('archiver list and --help', () => {
     expect(row).toMatch(new RegExp(`^web1 +mediawiki +${name} +\\S+ 12:00 +\\S+ kB +content +`));
   });
 
-  test('every command has its help with an example; what is not built yet is in none', async () => {
+  test('every command has its help with an example', async () => {
     archiver.configureHosts([]);
     const { stdout } = await archiver.run(['--help']);
-    for (const verb of ['init', 'pull', 'prune', 'list', 'verify', 'check', 'rescan'])
+    for (const verb of ['init', 'pull', 'prune', 'list', 'restore', 'verify', 'check', 'rescan'])
       expect(stdout).toContain(`  ${verb} `);
-    expect(stdout).not.toMatch(/^ {2}restore /m);
     expect((await archiver.run(['prune', '--help'])).stdout).toContain('archiver prune --dry-run --explain');
   });
 });
