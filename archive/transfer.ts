@@ -143,6 +143,7 @@ async function copy(options: Transfer, expected: Digests): Promise<Copied | unde
       ? copyAway(options, expected, upload)
       : copyHere(options, expected, upload, upload.local));
     await writeSidecars(to, toPath, expected);
+    signal.throwIfAborted(); // the last moment at which nothing has come
     await upload.publish();
     return { ...received, resumedBytes };
   } catch (error) {

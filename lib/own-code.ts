@@ -12,7 +12,8 @@ function urlOf(module: Thread | Program): URL {
 }
 
 export function startThread(module: Thread, workerData?: unknown): Worker {
-  return new Worker(urlOf(module), { workerData });
+  // options of this process may be for its own code: node --input-type=module -e …
+  return new Worker(urlOf(module), { workerData, execArgv: [] });
 }
 
 /** @returns what runs a module as a process; its own arguments go after these */

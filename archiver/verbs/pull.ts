@@ -34,11 +34,13 @@ function hostsFailed(failed: HostReport[], of: number): GarnerError {
   const names = failed.slice(0, NAMED_HOSTS).map(({ host }) => host);
   const more = failed.length - names.length;
   const cause = failed[0]?.error?.message ?? 'the log says why';
+  const failures = failed[0]?.failureCount ?? 0;
+  const oneHost = failures > 1 ? `${failures} failures, the first: ${cause}` : cause;
   const count = `${failed.length} of ${plural(of, 'host')} failed`;
   return cannot(
     'hosts-failed',
     'pull from',
     names.join(', ') + (more > 0 ? ` and ${more} more` : ''),
-    failed.length === 1 ? cause : `${count}, the first: ${cause}`,
+    failed.length === 1 ? oneHost : `${count}, the first: ${cause}`,
   );
 }
