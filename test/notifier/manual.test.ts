@@ -75,6 +75,8 @@ it('can be run by cron, line by line', async () => {
     'Subject: [garner] OK directories 11 B',
     'Subject: [garner] OK postgres 11 B',
     expect.stringMatching(/^Subject: \[garner\] OK weekly dump done in /),
+    // the header is folded there
+    'Subject: [garner] OK daily digest 8 applications, 8 runs, all',
   ]);
   expect(existsSync(at('state/queue'))).toBe(false);
 }, 120_000);
