@@ -12,7 +12,7 @@ import { checkSize } from './checks/size.ts';
 import { checkStore, readStore } from './checks/store.ts';
 import { checkUnverified } from './checks/unverified.ts';
 import type { ArchiverConfiguration, HostConfiguration } from './configuration.ts';
-import { loadSeries, type Series } from './series.ts';
+import { isWanted, loadSeries, type Series } from './series.ts';
 
 export interface CheckReport {
   /** The worst of a kind together, kinds in their order. */
@@ -41,7 +41,10 @@ export async function check(
   const disk = readDisk(root, samples, now);
   const configured = new Map(configuration.hosts.map((host) => [host.name, host]));
   const chosen = new Map(hosts.map((host) => [host.name, host]));
-  const series = all.filter(({ host }) => chosen.has(host));
+  const series = all.filter(({ host, name }) => {
+    const of = chosen.get(host);
+    return of !== undefined && isWanted(of, name);
+  });
   const isAll = hosts.length === configuration.hosts.length;
   const names = hosts.map(({ name }) => name);
   const stored = readStore(root, names, now).filter(

@@ -1,6 +1,7 @@
 // The archives of one application of one host, as they came, and what its host says of the runs that made them.
 import { groupName } from '../archive/name.ts';
 import type { ArchiveRow, ArchiveState, RunRow } from './catalog/schema.ts';
+import type { HostConfiguration } from './configuration.ts';
 import type { Run } from './run.ts';
 
 export interface Series {
@@ -39,6 +40,16 @@ export async function loadSeries({ catalog }: Pick<Run, 'catalog'>, host?: strin
     before = row;
   }
   return all;
+}
+
+/** @returns whether a host's configuration has a series; an application stands for all its instances */
+export function isWanted({ applications }: Pick<HostConfiguration, 'applications'>, name: string): boolean {
+  return applications === undefined || [name, applicationOf(name)].some((one) => applications.includes(one));
+}
+
+/** @returns the application of a series' name */
+export function applicationOf(name: string): string {
+  return name.split('.')[0] as string;
 }
 
 function isSameSeries(a: ArchiveRow, b: ArchiveRow): boolean {

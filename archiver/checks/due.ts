@@ -2,7 +2,7 @@
 // schedule, as far as its past makes that plausible, then its past alone: a host can't say "next year" and fall silent.
 import { formatDuration } from '../../lib/text.ts';
 import type { HostConfiguration } from '../configuration.ts';
-import type { Series } from '../series.ts';
+import { applicationOf, type Series } from '../series.ts';
 import { type Finding, found } from './finding.ts';
 import { LOOK_BACK, usualGap } from './rhythm.ts';
 
@@ -33,8 +33,9 @@ function nextDue(
   return gapMs === undefined ? undefined : { dueMs: receivedMs + gapMs, everyMs: gapMs };
 }
 
-/** @param expectMs what the configuration says; undefined: the series' own past counts */
+/** @param expectMs what the configuration says: 0 for no more; undefined: the series' own past counts */
 export function checkDue(series: Series, expectMs: number | undefined, now: Date): Finding[] {
+  if (expectMs === 0) return [];
   const due = nextDue(series, expectMs);
   if (due === undefined) return [];
   const { dueMs, everyMs } = due;
@@ -53,10 +54,10 @@ export function checkNeverCame(
   series: readonly Series[],
 ): Finding[] {
   const came = new Set(
-    series.filter((one) => one.host === host).flatMap(({ name }) => [name, name.split('.')[0]]),
+    series.filter((one) => one.host === host).flatMap(({ name }) => [name, applicationOf(name)]),
   );
   return Object.keys(expect)
-    .filter((name) => !came.has(name))
+    .filter((name) => !came.has(name) && expect[name] !== 0)
     .map((name) => {
       const detail = `it is expected every ${formatDuration(expect[name] as number)}`;
       return found({ host, name }, 'missing', 'critical', 'no archive ever came', detail);
@@ -68,5 +69,5 @@ export function expectedEvery(
   expect: HostConfiguration['expect'] | undefined,
   name: string,
 ): number | undefined {
-  return expect?.[name] ?? expect?.[name.split('.')[0] as string];
+  return expect?.[name] ?? expect?.[applicationOf(name)];
 }

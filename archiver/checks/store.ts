@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { ARCHIVE_SUFFIX, CHECKSUMS, groupName, parseName } from '../../archive/name.ts';
 import { plural } from '../../lib/text.ts';
 import type { HostConfiguration } from '../configuration.ts';
-import type { Series } from '../series.ts';
+import { isWanted, type Series } from '../series.ts';
 import type { Finding } from './finding.ts';
 
 /** Checksum files are published before their archive, which may be large. */
@@ -92,12 +92,7 @@ export function checkStore(
       return [warning('unknown', host, 'a host in the store is not in the configuration', detail)];
     }
     for (const name of archives.keys()) {
-      const applications = wanted?.applications;
-      if (
-        applications === undefined ||
-        [name, name.split('.')[0] as string].some((one) => applications.includes(one))
-      )
-        continue;
+      if (wanted === undefined || isWanted(wanted, name)) continue;
       const detail = `host ${host} has it no more among its applications`;
       found.push(
         warning(

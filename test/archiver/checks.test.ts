@@ -38,6 +38,7 @@ describe('what is due', () => {
     ['is late', 1.2, 1, ['late']],
     ['missed a whole turn', 2.2, 1, ['missing']],
     ['is expected once a week', 6, 7, []],
+    ['is expected no more', 500, 0, []],
   ])('by the configuration: one that %s', (_, days, expected, found) => {
     expect(levels(checkDue(series([days]), expected * DAY, NOW))).toEqual(found);
   });
@@ -75,7 +76,7 @@ describe('what is due', () => {
   });
 
   test('never came what the configuration expects; an application stands for its instances', () => {
-    const host = { name: 'web1', expect: { mediawiki: DAY, jira: DAY } };
+    const host = { name: 'web1', expect: { mediawiki: DAY, jira: DAY, bamboo: 0 } };
     expect(checkNeverCame(host, [series([1])])).toMatchObject([
       { check: 'missing', level: 'critical', subject: 'web1/jira', reason: 'no archive ever came' },
     ]);
