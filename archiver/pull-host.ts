@@ -17,6 +17,7 @@ import type { Ledger, Place } from './ledger.ts';
 import { keepListing } from './listings.ts';
 import { type Offered, pullArchive } from './pull-archive.ts';
 import { type Failure, type Result, type Run, tellFailure } from './run.ts';
+import { isWanted } from './series.ts';
 
 /** Checksum files are published before their archive: one that is missing this long does not come any more. */
 const CHECKSUM_WAIT_MS = 3 * 3_600_000;
@@ -192,7 +193,7 @@ function pick(entries: StoreEntry[], host: HostConfiguration, report: HostReport
     if (odd !== undefined) {
       addSkipped(report, name, odd);
       addWarning(report, `${entry.name} is left out: ${odd}`);
-    } else if (!isWanted(host, parsed as Offered['parsed'])) {
+    } else if (parsed !== undefined && !isWanted(host, groupName(parsed.application, parsed.instance))) {
       addSkipped(report, name, 'its application is not in the configuration');
     } else {
       offered.push({ entry, name, parsed: parsed as Offered['parsed'] });
@@ -201,14 +202,6 @@ function pick(entries: StoreEntry[], host: HostConfiguration, report: HostReport
   return offered.toSorted(
     (a, b) => a.parsed.time.getTime() - b.parsed.time.getTime() || (a.name < b.name ? -1 : 1),
   );
-}
-
-function isWanted(
-  { applications }: HostConfiguration,
-  { application, instance }: Offered['parsed'],
-): boolean {
-  if (applications === undefined) return true;
-  return applications.includes(application) || applications.includes(groupName(application, instance));
 }
 
 /** @throws checksum-missing where it was waited for long enough */
