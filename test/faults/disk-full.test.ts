@@ -230,7 +230,7 @@ it.skipIf(!isRoot)(
     mkdirSync(archiver.root);
     archiver.configureHosts(['web1'], { host: 'remove: true' });
     const outcomes = new Set<number | undefined>();
-    for (let inodes = 4; inodes < 16; inodes += THOROUGH ? 1 : 4) {
+    for (let inodes = 4; inodes < 28; inodes += THOROUGH ? 1 : 8) {
       const made = await makeArchive(archiver.workDir('web1'), { host: 'web1', time: daysAgo(1) });
       await execa('mount', [
         '-t',
@@ -250,11 +250,12 @@ it.skipIf(!isRoot)(
           expect(existsSync(join(archiver.root, 'web1/mediawiki', `${made.name}.tar`)), context).toBe(true);
         else {
           expect(pull.stderr, context).toMatch(/cannot/);
-          expect(await sha256(made.path), context).toBe(made.sha256);
-          expect(
-            archiver.stored().filter((file) => file.includes('.tar')),
-            context,
-          ).toEqual([]);
+          // what comes after the archive may fail too
+          const kept = existsSync(made.path);
+          const here = join(archiver.root, 'web1/mediawiki', `${made.name}.tar`);
+          expect(await sha256(kept ? made.path : here), context).toBe(made.sha256);
+          const stored = archiver.stored().filter((file) => file.includes('.tar'));
+          if (kept) expect(stored, context).toEqual([]);
         }
       } finally {
         await execa('umount', [archiver.root]);
