@@ -1,18 +1,18 @@
 // What is in each archive, kept beside the catalog so that looking for something need not touch the archives: the
 // manifest and the lists of files, compressed, as `listings/<host>/<application>[.<instance>]/<archive>.<digest>/`. It is a
 // cache: what is missing or damaged is made again from the archive, and nothing of it is ever believed over that.
-import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { zstdCompressSync, zstdDecompress, zstdDecompressSync } from 'node:zlib';
 import { MAX_MANIFEST_BYTES, type Manifest, type Member, parseManifest } from '../archive/manifest.ts';
 import { type ArchiveName, groupName, parseName } from '../archive/name.ts';
 import { openArchive, storedChunks } from '../archive/read.ts';
-import { createFile, partPath, writeFully } from '../lib/durable.ts';
+import { writeFully } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
 import type { ArchiveRow } from './catalog/schema.ts';
 import type { ArchiverConfiguration } from './configuration.ts';
-import { archivePath } from './layout.ts';
+import { archivePath, checkSpace } from './layout.ts';
 
 /** Ten million files or so: more is not held in memory. */
 const MAX_LIST_BYTES = 1 << 30;
@@ -63,7 +63,9 @@ export function openListing(place: Place, row: Row): Listing {
         root: tree.tree?.root ?? '',
         fileCount: tree.tree?.fileCount ?? 0,
         sha256: list.sha256,
-        unreadable: sealed ?? (list.uncompressedSizeBytes > MAX_LIST_BYTES ? 'too large' : undefined),
+        unreadable:
+          sealed ??
+          (Math.max(list.sizeBytes, list.uncompressedSizeBytes) > MAX_LIST_BYTES ? 'too large' : undefined),
         read: () => readList(place, row, list),
       };
     });
@@ -90,13 +92,18 @@ function readAndKeep(place: Place, row: Row): Manifest {
   const directory = directoryOf(place, row);
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    for (const member of manifest.members.filter(isKept))
-      writeAside(join(directory, member.name), storedChunks(archive, member));
+    const lists = manifest.members.filter(isKept);
+    // what is free is for archives and the catalog
+    checkSpace(
+      directory,
+      name,
+      lists.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    );
+    for (const list of lists) writeKept(join(directory, list.name), storedChunks(archive, list));
     // last: where it is, the lists are
-    writeAside(join(directory, MANIFEST), [zstdCompressSync(JSON.stringify(manifest))]);
-  } catch (error) {
+    writeKept(join(directory, MANIFEST), [zstdCompressSync(JSON.stringify(manifest))]);
+  } catch {
     // who may only read can look all the same; a full disk is no reason not to
-    if (!(error instanceof Error) || !('syscall' in error)) throw error;
   }
   return manifest;
 }
@@ -115,7 +122,10 @@ export function sweepListings(place: Pick<Place, 'catalog'>, host: string, rows:
 const LISTINGS = 'listings';
 const MANIFEST = 'manifest.json.zst';
 
-const isKept = ({ kind, encoding }: Member): boolean => kind === 'list' && !encoding.includes('age');
+const isKept = ({ kind, encoding, sizeBytes, uncompressedSizeBytes }: Member): boolean =>
+  kind === 'list' &&
+  !encoding.includes('age') &&
+  Math.max(sizeBytes, uncompressedSizeBytes) <= MAX_LIST_BYTES;
 
 /** The digest tells apart what was kept of another archive that had this name before. */
 function directoryOf({ catalog }: Pick<Place, 'catalog'>, { name, sha256 }: Row): string {
@@ -160,19 +170,12 @@ async function decode(stored: Buffer, { encoding, uncompressedSizeBytes }: Membe
   return decompress(stored, { maxOutputLength: Math.max(uncompressedSizeBytes, 1) });
 }
 
-/** Whole or absent, as far as no power is cut. */
-function writeAside(path: string, chunks: Iterable<Uint8Array>): void {
-  const part = partPath(path);
+/** Not in one step: what is torn is noticed when it is read. */
+function writeKept(path: string, chunks: Iterable<Uint8Array>): void {
+  const fd = openSync(path, 'w', 0o600);
   try {
-    const fd = createFile(part);
-    try {
-      for (const chunk of chunks) writeFully(fd, chunk);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(part, path);
-  } catch (error) {
-    rmSync(part, { force: true });
-    throw error;
+    for (const chunk of chunks) writeFully(fd, chunk);
+  } finally {
+    closeSync(fd);
   }
 }
