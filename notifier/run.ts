@@ -16,7 +16,7 @@ import { expectRun } from './expected.ts';
 import { messageOfRun } from './message.ts';
 import { setOwnPriority } from './priority.ts';
 import { recordOf } from './record.ts';
-import { lockRun } from './run-lock.ts';
+import { lockRun, type RunLock } from './run-lock.ts';
 import type { Manner } from './run-options.ts';
 import { jitterOf, nextDue } from './schedule.ts';
 import type { NotifySettings } from './settings.ts';
@@ -34,8 +34,7 @@ export interface RunOptions {
 
 /**
  * Runs a command and tells how it ended.
- * @returns the command's exit code, whatever became of the telling
- * @throws io, where it is to be locked and can't be
+ * @returns the command's exit code, whatever became of the telling; 125 where it was to be locked and could not be
  */
 export async function runAndTell(
   command: readonly string[],
@@ -48,13 +47,15 @@ export async function runAndTell(
   const name = settings.name ?? wrapped.name;
   const series = settings.name === undefined || wrapped.makesArchive ? wrapped.series : jobSeries(name);
   const waitMs = jitterOf(host, name, jitterMs);
-  const lock = await lockRun(runDir, series, isLockAsked);
+  const lock: RunLock & { failure?: string } = await lockRun(runDir, series, isLockAsked).catch(notLocked);
   const runId = randomUUID();
   const begins = () => tellStart({ id: runId, name, host }, settings);
   const ended =
-    lock.heldBy === undefined
-      ? await runInManner(command, wrapped, settings, options, { waitMs, begins })
-      : notBegun('LOCKED', EXIT.locked.code, lock.heldBy);
+    lock.failure !== undefined
+      ? notBegun('FAILED', EXIT.notifierFailed.code, lock.failure)
+      : lock.heldBy !== undefined
+        ? notBegun('LOCKED', EXIT.locked.code, lock.heldBy)
+        : await runInManner(command, wrapped, settings, options, { waitMs, begins });
   if (lock.heldBy !== undefined) writeStderr(`notify: ${lock.heldBy}\n`);
   const { run, failed, log } = ended;
   // from here on a signal only ends the telling: what is not told is queued
@@ -88,6 +89,13 @@ export async function runAndTell(
   }
   // a command that traps the SIGTERM of the time limit and says 0 has not done its work
   return run.timedOut && run.exitCode === 0 ? 143 : run.exitCode;
+}
+
+/** What keeps a backup from being run is told as its failure is. */
+function notLocked(error: unknown): RunLock & { failure: string } {
+  const caught = asGarnerError(error);
+  writeStderr(`${formatError('notify', caught)}\n`);
+  return { failure: caught.message, release() {} };
 }
 
 /**

@@ -44,6 +44,22 @@ describe.concurrent('a run with', () => {
     expect(existsSync(marker)).toBe(true);
   });
 
+  it('--lock that can’t be had is not started either, and that is told', async () => {
+    using host = makeHost();
+    writeFileSync(join(host.root, 'run'), 'no directory');
+    const { exitCode } = await host.notify([
+      '--lock',
+      '--name',
+      'dump',
+      '--',
+      'touch',
+      join(host.root, 'ran'),
+    ]);
+    expect([exitCode, existsSync(join(host.root, 'ran'))]).toEqual([125, false]);
+    expect(host.mail().headers.subject).toMatch(/FAILED dump on .*: cannot make the lock ".*run\/.*\.lock":/);
+    expect(historyOf(host, 'job.dump')).toMatchObject([{ result: 'failed', exitCode: 125, told: true }]);
+  });
+
   it('--timeout is ended then, whatever GARNER_TIMEOUT says; an agent gets it as its own', async () => {
     using host = makeHost({ GARNER_TIMEOUT: '6h' });
     const { exitCode, stdout } = await host.notify([
