@@ -55,7 +55,10 @@ export async function pruneHost(
   const report = emptyPruneReport();
   if (!dryRun) await settleInterrupted(run, host.name);
   if (!dryRun) report.refused.push(...(await verifyTouched(run, host.name)));
-  const rows = await run.catalog.list(['present', 'removing'], host.name);
+  const series = await loadSeries(run, host.name);
+  const rows = series
+    .flatMap(({ archives }) => archives)
+    .filter(({ state }) => state === 'present' || state === 'removing');
   const doubt = findDoubt(run.configuration.root, host.name, rows);
   if (doubt !== undefined) {
     report.refused.push({ subject: host.name, error: doubt });
@@ -64,13 +67,14 @@ export async function pruneHost(
   const groups = Map.groupBy(rows, ({ application, instance }) =>
     groupName(application, instance || undefined),
   );
-  const series = allowOdd ? [] : await loadSeries(run, host.name);
   for (const [group, members] of groups) {
     run.signal.throwIfAborted();
     const subject = `${host.name}/${group}`;
     const { keep, remove } = planGroup(run, members, policy);
     report.keep.push(...keep);
-    const findings = series.filter(({ name }) => name === group).flatMap((one) => whatHolds(one, run.now));
+    const findings = allowOdd
+      ? []
+      : series.filter(({ name }) => name === group).flatMap((one) => whatHolds(one, run.now));
     if (remove.length > 0 && findings.length > 0) {
       const why = findings.map(({ reason }) => reason).join(', ');
       report.held.push({ subject, findings });
