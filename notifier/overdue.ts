@@ -23,7 +23,7 @@ import { jsonOf, linesOf, messageOf, type Trouble } from './overdue-message.ts';
 import { isUnderWay } from './run-lock.ts';
 import { nextDue } from './schedule.ts';
 import type { NotifySettings } from './settings.ts';
-import { sendWaiting, tell } from './tell.ts';
+import { keepUntilTold, type Message, sendWaiting, tell } from './tell.ts';
 
 /**
  * Looks at all histories of this host, tells what is overdue, and sends what waits in the queue.
@@ -38,38 +38,50 @@ export async function tellOverdue(
 ): Promise<number> {
   using _lock = acquireLock(settings.runDir, 'notify-overdue');
   const now = new Date();
-  const troubles: Trouble[] = [];
+  const found: Found[] = [];
   await noteVisit(settings, now, signal).catch((error) => warn(causeText(error)));
   for (const expected of expectedRuns(settings)) {
-    const trouble = await look(settings, expected, { now, graceMs }, signal);
-    if (trouble !== undefined) troubles.push(trouble);
+    const one = await look(settings, expected, { now, graceMs }, signal);
+    if (one !== undefined) found.push(one);
   }
+  const troubles = found.map(({ trouble }) => trouble);
   process.stdout.write(json ? jsonOf(settings.host, troubles) : linesOf(troubles));
   const news = troubles.filter((trouble) => trouble.tell);
-  if (news.length > 0) await tellNews(news, settings, signal);
-  else await sendWaiting(settings, signal);
+  const messages = news.length > 0 ? messagesOf(news, settings) : [];
+  // the histories say that it is told: from then on it must not get lost
+  for (const { message, only } of messages) await keepUntilTold(message, only);
+  for (const { note } of found) await note();
+  for (const { message, only } of messages) await tell(message, only, signal);
+  if (messages.length === 0) await sendWaiting(settings, signal);
   return troubles.length > 0 ? EXIT.failed.code : EXIT.ok.code;
 }
 
 /** People get one message about all; what shows the state of each run gets one about each, which that run can end. */
-async function tellNews(
+function messagesOf(
   news: readonly Trouble[],
   settings: NotifySettings,
-  signal: AbortSignal,
-): Promise<void> {
+): { message: Message; only: NotifySettings }[] {
   const { channels, routes, host } = settings;
   const showsStates = (name: string): boolean =>
     channels.get(name)?.newestOnly === true && routes.get(name)?.runs === 'always';
   const [states = [], others = []] = [true, false].map((wanted) =>
     [...channels].filter(([name]) => showsStates(name) === wanted),
   );
+  const messages: { message: Message; only: NotifySettings }[] = [];
   if (states.length > 0) {
     const only = { ...settings, channels: new Map(states) };
-    for (const one of news) await tell(messageOf([one], host), only, signal);
+    messages.push(...news.map((one) => ({ message: messageOf([one], host), only })));
   }
   if (others.length > 0 || states.length === 0) {
-    await tell(messageOf(news, host), { ...settings, channels: new Map(others) }, signal);
+    messages.push({ message: messageOf(news, host), only: { ...settings, channels: new Map(others) } });
   }
+  return messages;
+}
+
+interface Found {
+  trouble: Trouble;
+  /** Writes down that it was found, and whether it is told. */
+  note: () => Promise<void> | void;
 }
 
 interface Expectation extends Expected {
@@ -99,7 +111,7 @@ async function look(
   expected: Expectation,
   { now, graceMs }: { now: Date; graceMs: number },
   signal: AbortSignal,
-): Promise<Trouble | undefined> {
+): Promise<Found | undefined> {
   const { series, history: file, toldAt } = expected;
   const { runs, finding } = await judge(expected, host, now, graceMs);
   if (isUnderWay(runDir, series)) return undefined;
@@ -112,22 +124,25 @@ async function look(
   if (finding.state === 'doubtful') {
     const ageMs = toldAt === undefined ? Infinity : now.getTime() - Date.parse(toldAt);
     const isTold = ageMs < 0 || ageMs >= remindMs;
-    if (isTold) keepNote(stateDir, { ...expected, toldAt: now.toISOString() });
+    const note = (): void => {
+      if (isTold) keepNote(stateDir, { ...expected, toldAt: now.toISOString() });
+    };
     const summary = `cannot tell whether it has run: ${finding.cause}`;
-    return { name, files, finding, summary, tell: isTold };
+    return { trouble: { name, files, finding, summary, tell: isTold }, note };
   }
   const summary = `due ${showTime(finding.dueAt)} and not begun`;
   const run = missedRun(name, summary, now, finding);
   const isTold = finding.isNew && decide(run, runs, remindMs).tell;
-  if (finding.isNew) {
+  const note = async (): Promise<void> => {
+    if (!finding.isNew) return;
     try {
       const workDir = await openWorkDir(dirname(dirname(file)), group, signal);
       appendRun(workDir, series, host, { ...run, told: isTold });
     } catch (error) {
       warn(`${series} is told again next time: ${causeText(error)}`);
     }
-  }
-  return { name, files, finding, summary, tell: isTold };
+  };
+  return { trouble: { name, files, finding, summary, tell: isTold }, note };
 }
 
 function keepNote(stateDir: string, expected: Expected): void {

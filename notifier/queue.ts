@@ -25,7 +25,7 @@ export interface Queued {
 }
 
 export interface Waiting {
-  /** How often it has been tried. */
+  /** How often it has been tried; 0: it is being tried now, by somebody who may be killed before that is done. */
   attempts: number;
   /** When it is tried again at the latest, ISO 8601; earlier where the transport works again. */
   nextAt: string;
@@ -85,7 +85,7 @@ export function listQueue(directory: string): string[] {
 }
 
 /**
- * Keeps a message for later, durably. Where the queue is full, the oldest messages go.
+ * Keeps a message for later, durably, in place of what was kept of it before. Where the queue is full, the oldest messages go.
  * @throws io, no-space
  */
 export function enqueue(directory: string, queued: Queued): void {
@@ -99,13 +99,18 @@ export function enqueue(directory: string, queued: Queued): void {
     const stat = statSync(join(directory, `${PART_PREFIX}${rest}`), { throwIfNoEntry: false });
     return stat !== undefined && stat.mtimeMs < Date.now() - PART_AGE_MS;
   });
-  const waiting = listQueue(directory);
+  const file = queueFile(queued.message);
+  const waiting = listQueue(directory).filter((name) => name !== file);
   for (const name of waiting.slice(0, Math.max(0, waiting.length + 1 - MOST_MESSAGES))) {
     rmSync(join(directory, name), { force: true });
     log('error', `the queue of unsent messages is full: the oldest, ${name}, has been dropped`);
   }
-  const stamp = queued.message.time.replace(/[-:.]/g, '');
-  writeQueued(directory, `${stamp}-${queued.message.id}.json`, queued);
+  writeQueued(directory, file, queued);
+}
+
+/** @returns the name of the file in which a message waits */
+export function queueFile({ time, id }: Message): string {
+  return `${time.replace(/[-:.]/g, '')}-${id}.json`;
 }
 
 /** Removes a message. */

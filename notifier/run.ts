@@ -20,7 +20,7 @@ import { lockRun, type RunLock } from './run-lock.ts';
 import type { Manner } from './run-options.ts';
 import { jitterOf, nextDue } from './schedule.ts';
 import type { NotifySettings } from './settings.ts';
-import { tell, tellStart } from './tell.ts';
+import { keepUntilTold, tell, tellStart } from './tell.ts';
 import { interruptionOf, notBegun, pause, runTries, type Tries } from './tries.ts';
 import { judgeVariation } from './variation.ts';
 import { jobSeries, type WrappedCommand } from './wrapped-command.ts';
@@ -76,13 +76,16 @@ export async function runAndTell(
       leaveNote(settings, series, name);
     }
     const decision = decide(record, earlier, settings.remindMs);
-    await keepRun(settings, series, { ...record, told: decision.tell }, interrupt.signal);
-    lock.release();
     const message = messageOfRun(run, verdict, {
       ...{ name, host, command, decision, failed, log, runId },
       series: seriesOf([...earlier, record]),
     });
-    await tell(message, settings, interrupt.signal, decision.tell ? 'news' : 'repetition');
+    const occasion = decision.tell ? 'news' : 'repetition';
+    // the history says that it is told: from then on it must not get lost
+    await keepUntilTold(message, settings, occasion);
+    await keepRun(settings, series, { ...record, told: decision.tell }, interrupt.signal);
+    lock.release();
+    await tell(message, settings, interrupt.signal, occasion);
   } catch (error) {
     // the command has run: its exit code counts, not notify's trouble
     writeStderr(`${formatError('notify', asGarnerError(error))}\n`);

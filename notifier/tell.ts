@@ -8,6 +8,7 @@ import { log, warn } from '../lib/log.ts';
 import { deliver } from './deliver.ts';
 import { logLost } from './last-resort.ts';
 import { type Message, subjectOf } from './message.ts';
+import type { Waiting } from './queue.ts';
 import { type Occasion, recipientsOf, takes } from './routes.ts';
 import type { NotifySettings } from './settings.ts';
 import type { RunStart } from './transport.ts';
@@ -19,6 +20,8 @@ export { loadNotifySettings, type NotifySettings } from './settings.ts';
 
 /** The longest that saying that a run begins may take. */
 const START_MS = 5000;
+/** Longer than it takes to send a message through all channels. */
+const TELLING_MS = 300_000;
 
 /**
  * Says that a run begins, where somebody wants to know. The run need not wait for it, but what is told of its end has to:
@@ -36,6 +39,40 @@ export async function tellStart(
         warn(`${name} was not told that ${run.name} begins: ${causeText(error)}`);
       }
     }),
+  );
+}
+
+/**
+ * Puts a message into the queue before anything says that it was told: where this process is killed meanwhile, the next
+ * one sends it. Once {@link tell} has sent it, it is there no more.
+ */
+export async function keepUntilTold(
+  message: Message,
+  settings: NotifySettings,
+  occasion: Occasion = 'news',
+): Promise<void> {
+  const { queueDir, channels, routes } = settings;
+  const { first } = recipientsOf(message, occasion, channels, routes);
+  const nextAt = new Date(Date.now() + TELLING_MS).toISOString();
+  const waiting = waitingFor(first, settings, { attempts: 0, nextAt });
+  if (Object.keys(waiting).length === 0) return;
+  try {
+    const { enqueue } = await import('./queue.ts');
+    enqueue(queueDir, { message, waiting });
+  } catch {
+    // it is sent all the same; what can't be sent either is told then
+  }
+}
+
+/** Who watches over runs notices that one was not told, and takes a later word for a later run: it is not for them. */
+function waitingFor(
+  names: readonly string[],
+  { channels, routes }: NotifySettings,
+  waiting: Waiting,
+): Record<string, Waiting> {
+  const transports = names.filter((name) => channels.get(name)?.everyRun !== true);
+  return Object.fromEntries(
+    transports.map((name) => [name, { ...waiting, destination: routes.get(name)?.destination }]),
   );
 }
 
@@ -68,7 +105,7 @@ export async function tell(
     failed.push(...alsoFailed);
     worked.push(...fallback.filter((name) => !alsoFailed.includes(name)));
   }
-  if (failed.length > 0) await keep(message, failed, settings);
+  await keep(message, failed, settings);
   if (failed.length > 0 && !worked.some(isPerson)) {
     await logLost(`not delivered by ${failed.join(', ')}: ${subject}`, syslogSocket);
   }
@@ -98,21 +135,15 @@ async function send(
   return failed;
 }
 
-async function keep(
-  message: Message,
-  failed: readonly string[],
-  { queueDir, channels, routes }: NotifySettings,
-): Promise<void> {
-  // who watches over runs notices that this one was not told, and takes a later word for a later run
-  const transports = failed.filter((name) => channels.get(name)?.everyRun !== true);
-  if (transports.length === 0) return;
+/** Leaves in the queue what has failed, and nothing else of this message. */
+async function keep(message: Message, failed: readonly string[], settings: NotifySettings): Promise<void> {
+  const { queueDir } = settings;
+  if (failed.length === 0 && !existsSync(queueDir)) return;
+  const { dropQueued, enqueue, postponed, queueFile } = await import('./queue.ts');
+  const waiting = waitingFor(failed, settings, postponed(1));
   try {
-    const { enqueue, postponed } = await import('./queue.ts');
-    const waiting = transports.map((name) => {
-      const destination = routes.get(name)?.destination;
-      return [name, { ...postponed(1), destination }] as const;
-    });
-    enqueue(queueDir, { message, waiting: Object.fromEntries(waiting) });
+    if (Object.keys(waiting).length === 0) return dropQueued(queueDir, queueFile(message));
+    enqueue(queueDir, { message, waiting });
     log('error', `the message waits in ${queueDir}; the next run tries again`);
   } catch (error) {
     log('error', `nobody was told, and the message could not be kept: ${asGarnerError(error).message}`);

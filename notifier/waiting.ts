@@ -122,7 +122,7 @@ async function takeTurn(
       continue;
     }
     newer.set(about, false);
-    if (!isDue(nextAt) && !(hasWorked && attempts < FEW_ATTEMPTS)) continue;
+    if (!isDue(nextAt) && !(hasWorked && attempts > 0 && attempts < FEW_ATTEMPTS)) continue;
     const message = readQueued(queueDir, file)?.message;
     if (message === undefined) continue;
     try {

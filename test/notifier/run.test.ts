@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { makeArchive } from '../helpers/make-archive.ts';
 import { makeHost } from '../helpers/notify.ts';
@@ -79,4 +80,19 @@ it('makes a warning of a good run that is unlike those before it, once, and leav
   expect(JSON.parse(lines[0] as string)).not.toHaveProperty('variations');
   const { stdout } = await host.notify(['history', 'mediawiki', '--last', '1']);
   expect(`${stdout}`.split('\n')[2]).toMatch(/ warnings .* 2,000 .* table page lost 98,000 of 100,000 rows$/);
+});
+
+it('F53 what the history says was told is sent, though the run is killed before it has', async () => {
+  using host = makeHost();
+  host.script('sendmail', `#!/bin/sh\necho $PPID > ${host.root}/notify; exec sleep 5\n`);
+  const run = host.notify(['--name', 'dump', '--', 'sh', '-c', 'echo broken >&2; exit 1']);
+  const pid = join(host.root, 'notify');
+  while (!existsSync(pid) || readFileSync(pid, 'utf8') === '') await sleep(20);
+  run.kill('SIGKILL');
+  expect((await run).signal).toBe('SIGKILL');
+  const line = readFileSync(join(host.root, 'work/history/job.dump-web1.example.test.jsonl'), 'utf8');
+  expect(JSON.parse(line)).toMatchObject({ result: 'failed', told: true });
+  const [file = ''] = host.queue();
+  const queued = JSON.parse(readFileSync(join(host.root, 'state/queue', file), 'utf8'));
+  expect(queued).toMatchObject({ message: { summary: 'broken' }, waiting: { email: { attempts: 0 } } });
 });

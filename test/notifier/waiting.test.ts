@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { type Message, makeMessage } from '../../notifier/message.ts';
 import { enqueue, isDue, listQueue, postponed, type Queued } from '../../notifier/queue.ts';
-import { sendWaiting, tell } from '../../notifier/tell.ts';
+import { keepUntilTold, sendWaiting, tell } from '../../notifier/tell.ts';
 import { sendQueued } from '../../notifier/waiting.ts';
 import { startListeners } from '../helpers/told.ts';
 
@@ -75,6 +75,23 @@ it('F53 waits its time without a transport that is known to work, and not with o
   await tell(about('two'), settings, NO_LIMIT);
   expect(listeners.told()).toEqual(['slack: one', 'slack: two']);
   expect(listQueue(queueDir)).toEqual([]);
+});
+
+it('F53 is not sent by two runs at once, and by a later one where its own was killed', async () => {
+  await using listeners = await startListeners('slack', 'healthchecks');
+  const settings = listeners.settings();
+  const one = about('one');
+  await keepUntilTold(one, settings);
+  await tell(about('two'), settings, NO_LIMIT);
+  expect(listeners.told()).toEqual(['slack: two']);
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 360_000 });
+  try {
+    await sendWaiting(settings, NO_LIMIT);
+  } finally {
+    vi.useRealTimers();
+  }
+  expect(listeners.told()).toEqual(['slack: one']);
+  expect(listQueue(settings.queueDir)).toEqual([]);
 });
 
 it('F53 counts attempts for each transport, and one that is broken holds up no other', async () => {
