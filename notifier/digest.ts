@@ -23,6 +23,8 @@ export const DAY_MS = 86_400_000;
 const GRACE_MS = 3_600_000;
 /** Of what went wrong in one application: causes that are shown. */
 const MOST_CAUSES = 5;
+/** Bars of a trend: a row must fit into a mail. */
+const MOST_BARS = 14;
 
 /** What is known of one application. */
 export interface Chapter {
@@ -110,7 +112,7 @@ export function digestOf(
     facts,
     ...(lines.length > 0 && {
       table: {
-        head: ['Application', 'Now', 'Last run', 'Runs', 'Size', 'Trend'],
+        head: ['Application', 'Now', 'Last run (UTC)', 'Runs', 'Size', 'Trend'],
         rows: lines.map(rowOf),
       },
     }),
@@ -176,11 +178,11 @@ function nothingRan(lines: readonly Line[]): string {
 function rowOf({ name, state, all, runs, finding }: Line): string[] {
   const last = all.findLast(({ result }) => result !== 'missed');
   const sized = all.findLast(({ sizeBytes }) => sizeBytes !== undefined);
-  const series = seriesOf(all);
+  const series = seriesOf(all.slice(-MOST_BARS));
   return [
     name,
     finding.state === 'overdue' && state === 'MISSED' ? 'overdue' : state.toLowerCase(),
-    last === undefined ? '' : showTime(new Date(last.startedAt)),
+    last === undefined ? '' : showTime(new Date(last.startedAt)).slice(0, 16),
     countsOf(runs),
     sized?.sizeBytes === undefined ? '' : formatSize(sized.sizeBytes),
     series === undefined ? '' : sparkLine(series),

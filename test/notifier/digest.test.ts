@@ -38,9 +38,9 @@ it('says in one line that all is well, and lists what ran', () => {
   );
   expect(message.level).toBe('ok');
   expect(textOf(message).split('\n').slice(3, 6)).toEqual([
-    'Application  Now  Last run                 Runs  Size    Trend',
-    'wiki         ok   2026-03-10 07:00:00 UTC  2 ok  4.0 MB  ▂▄▆█',
-    'trac         ok   2026-03-10 05:00:00 UTC  1 ok',
+    'Application  Now  Last run (UTC)    Runs  Size    Trend',
+    'wiki         ok   2026-03-10 07:00  2 ok  4.0 MB  ▂▄▆█',
+    'trac         ok   2026-03-10 05:00  1 ok',
   ]);
 });
 
