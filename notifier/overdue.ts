@@ -25,6 +25,9 @@ import { nextDue } from './schedule.ts';
 import type { NotifySettings } from './settings.ts';
 import { keepUntilTold, type Message, sendWaiting, tell } from './tell.ts';
 
+/** One that is under way for longer hangs where no time limit reaches it, in a file system that doesn't answer. */
+const LONGEST_RUN_MS = 86_400_000;
+
 /**
  * Looks at all histories of this host, tells what is overdue, and sends what waits in the queue.
  * @param graceMs how late a run may be
@@ -107,14 +110,16 @@ function expectedRuns({ workDir, stateDir, host }: NotifySettings): Expectation[
 
 /** @returns undefined where all is well */
 async function look(
-  { stateDir, group, host, runDir, remindMs }: NotifySettings,
+  { stateDir, group, host, runDir, remindMs, timeoutMs }: NotifySettings,
   expected: Expectation,
   { now, graceMs }: { now: Date; graceMs: number },
   signal: AbortSignal,
 ): Promise<Found | undefined> {
   const { series, history: file, toldAt } = expected;
   const { runs, finding } = await judge(expected, host, now, graceMs);
-  if (isUnderWay(runDir, series)) return undefined;
+  const isRunning = isUnderWay(runDir, series);
+  const lateMs = finding.state === 'overdue' ? now.getTime() - finding.dueAt.getTime() : 0;
+  if (isRunning && lateMs < Math.max(LONGEST_RUN_MS, 2 * timeoutMs)) return undefined;
   if (finding.state === 'in-time' || finding.state === 'unscheduled') {
     if (toldAt !== undefined) keepNote(stateDir, { ...expected, toldAt: undefined });
     return undefined;
@@ -130,7 +135,8 @@ async function look(
     const summary = `cannot tell whether it has run: ${finding.cause}`;
     return { trouble: { name, files, finding, summary, tell: isTold }, note };
   }
-  const summary = `due ${showTime(finding.dueAt)} and not begun`;
+  const what = isRunning ? 'not done, though a run is under way' : 'not begun';
+  const summary = `due ${showTime(finding.dueAt)} and ${what}`;
   const run = missedRun(name, summary, now, finding);
   const isTold = finding.isNew && decide(run, runs, remindMs).tell;
   const note = async (): Promise<void> => {

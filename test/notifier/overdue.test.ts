@@ -217,6 +217,14 @@ describe('notify overdue', () => {
     expect(await look()).toBe(1);
   });
 
+  it('F59 tells a run that is under way for longer than a day', async () => {
+    write('wiki', hourly(26, {}, now));
+    const lock = await lockRun(settings().runDir, 'wiki', true);
+    expect([await look(), host.gotMail()]).toEqual([1, true]);
+    expect(host.mail().headers.subject).toMatch(/: due .* UTC and not done, though a run is under way$/);
+    lock.release();
+  });
+
   it('tells a history that is torn, garbage or no file, and hostile names harmlessly', async () => {
     write('torn', hourly(3, { name: 'to\u001b[2Jrn\u202e<b>' }, now));
     appendFileSync(historyFile('torn'), '{"name":"torn","startedAt":"20');
