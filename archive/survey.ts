@@ -6,7 +6,7 @@ import type { Checksum } from './name.ts';
 import { type FrameWalk, walkFrame } from './zstd-frame.ts';
 
 const BLOCK_BYTES = 512;
-const OUTPUT_BYTES = 256 << 10;
+const OUTPUT_BYTES = 64 << 10;
 /** What it takes to decompress what agents write, and four times that; a host could ask for 128 MB a member. */
 const WINDOW_LOG = 23;
 /** A member that decompresses to more than this, and to more than so many times itself, is left to who knows its size. */
