@@ -1,6 +1,6 @@
 // notify: runs a command as it is and tells how it ended. It never changes what the command does: the output goes on
 // unchanged, and the exit code is the command's whether or not anybody could be told.
-import { Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { type CommandContext, type CommandMain, declareProgram, runProgram } from '../lib/command-line.ts';
 import { asGarnerError, cannot, causeText, EXIT, GarnerError } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
@@ -9,7 +9,13 @@ import type { SettingSources } from '../lib/settings.ts';
 import { DAY_MS, tellDigest } from './digest.ts';
 import { tellOverdue } from './overdue.ts';
 import { runAndTell } from './run.ts';
-import { addRunOptions, type RunOptionTexts, readDuration, readRunOptions } from './run-options.ts';
+import {
+  addRunOptions,
+  RUN_OPTIONS,
+  type RunOptionTexts,
+  readDuration,
+  readRunOptions,
+} from './run-options.ts';
 import { sendSample } from './sample.ts';
 import { loadNotifySettings, type NotifySettings } from './settings.ts';
 import { displayOf, showHistory } from './show-history.ts';
@@ -22,6 +28,20 @@ notify test
 notify overdue
 notify digest --weekly
 notify history mediawiki --plot`;
+
+/** What each takes: a run, and the actions in its place. */
+const OPTIONS_OF: Record<string, readonly string[]> = {
+  run: [...['name', 'config', 'warningCodes', 'quietOk'], ...RUN_OPTIONS],
+  test: ['name', 'config'],
+  overdue: ['config', 'grace', 'json'],
+  digest: ['config', 'daily', 'weekly'],
+  history: ['config', 'last', 'plot', 'json'],
+};
+
+const ACTIONS = Object.keys(OPTIONS_OF).filter((name) => name !== 'run');
+
+const USAGE =
+  'notify [options] -- COMMAND [ARG…], or notify test, notify overdue, notify digest, notify history';
 
 interface Options extends RunOptionTexts {
   name?: string;
@@ -74,6 +94,10 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
     .option('--json', 'with overdue and history: one JSON object');
   addRunOptions(program).action(
     async (action: string | undefined, subject: string | undefined, options: Options) => {
+      if (action !== undefined && (command !== undefined || !ACTIONS.includes(action))) {
+        throw cannot('usage', 'run', action, 'all of a command stands after --', { hint: USAGE });
+      }
+      refuseWhatDoesNotFit(program, action ?? 'run');
       const sources: SettingSources = {
         known,
         configFile: options.config,
@@ -86,9 +110,9 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
       if (subject !== undefined && action !== 'history') {
         throw cannot('usage', 'run', 'notify', `"${subject}" is one word too many`);
       }
-      if (action === 'test' && command === undefined) {
+      if (action === 'test') {
         exitCode = await sendSample(load(sources));
-      } else if (action === 'overdue' && command === undefined) {
+      } else if (action === 'overdue') {
         const graceMs = readDuration('--grace', options.grace);
         using interrupt = runSignal('looking for what is overdue');
         exitCode = await tellOverdue(
@@ -96,30 +120,43 @@ async function dispatch(args: string[], context: CommandContext): Promise<number
           { graceMs, json: options.json === true },
           interrupt.signal,
         );
-      } else if (action === 'digest' && command === undefined) {
+      } else if (action === 'digest') {
         using interrupt = runSignal('the digest');
         const days = options.weekly ? 7 : 1;
         exitCode = await tellDigest(load(sources), days * DAY_MS, interrupt.signal);
-      } else if (action === 'history' && command === undefined) {
+      } else if (action === 'history') {
         const { plot = false, json = false } = options;
         const last = readCount('--last', options.last);
         const shown = showHistory(load(sources), { name: subject, last, plot, json, ...displayOf() });
         process.stdout.write(shown);
-      } else if (action === undefined && command !== undefined && command.length > 0) {
+      } else if (command !== undefined && command.length > 0) {
         const wrapped = readCommand(command);
         const settings = loadFor(wrapped, sources);
         const manner = await readRunOptions(options);
         const warningCodes = options.warningCodes === true;
         exitCode = await runAndTell(command, wrapped, settings, { warningCodes, manner, known });
       } else {
-        throw cannot('usage', 'run', 'notify', 'no command is given', {
-          hint: 'notify [options] -- COMMAND [ARG…], or notify test, notify overdue, notify digest, notify history',
-        });
+        throw cannot('usage', 'run', 'notify', 'no command is given', { hint: USAGE });
       }
     },
   );
   await runProgram(program, own);
   return exitCode;
+}
+
+/**
+ * An option that would do nothing is a mistake that nobody sees.
+ * @throws usage, with what the option is for
+ */
+function refuseWhatDoesNotFit(program: Command, action: string): void {
+  for (const option of program.options) {
+    const name = option.attributeName();
+    if (name === 'debug' || program.getOptionValueSource(name) !== 'cli') continue;
+    const takers = Object.keys(OPTIONS_OF).filter((taker) => OPTIONS_OF[taker]?.includes(name));
+    if (takers.includes(action)) continue;
+    const uses = takers.map((taker) => `notify ${taker === 'run' ? '-- COMMAND' : taker}`);
+    throw cannot('usage', 'use option', `${option.long}`, `it is for ${uses.join(' and ')}`);
+  }
 }
 
 function readCount(option: string, value: string): number {

@@ -8,6 +8,9 @@ import { type Priority, parseIonice, parseNice } from './priority.ts';
 import { parseSchedule, type Schedule } from './schedule.ts';
 import type { Retry } from './tries.ts';
 
+/** Their names. */
+export const RUN_OPTIONS = ['timeout', 'lock', 'jitter', 'nice', 'ionice', 'retry', 'schedule', 'every'];
+
 /** The options as they are written. */
 export interface RunOptionTexts {
   timeout?: string;
