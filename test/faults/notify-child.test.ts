@@ -23,9 +23,7 @@ describe.concurrent('F55 a command that does not end', () => {
   it('is no success where it traps SIGTERM and exits with 0', async () => {
     using host = makeHost({ GARNER_TIMEOUT: '1s' });
     const { exitCode } = await host.notify([
-      '--',
-      'bash',
-      '-c',
+      ...['--', 'bash', '--norc', '-c'],
       'trap "exit 0" TERM; while :; do sleep 0.1; done',
     ]);
     expect(exitCode).toBe(143);

@@ -75,7 +75,7 @@ describe('the command', () => {
     async (signal) => {
       using host = makeHost();
       const inner = `sh -c 'trap "echo inner got it; exit" TERM INT HUP; echo ready; while :; do sleep 0.1; done'`;
-      const run = host.notify(['--', 'bash', '-c', `trap 'exit 43' TERM INT HUP; ${inner}`]);
+      const run = host.notify(['--', 'bash', '--norc', '-c', `trap 'exit 43' TERM INT HUP; ${inner}`]);
       for await (const chunk of run.stdout as AsyncIterable<Buffer>)
         if (String(chunk).includes('ready')) break;
       run.kill(signal);
