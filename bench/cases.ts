@@ -266,7 +266,7 @@ export const BENCH_CASES: readonly BenchCase[] = [
   {
     id: 'pull-many',
     title: 'a pull of 2,000 archives of 100 KB over SFTP: each hashed, made durable, read back, recorded',
-    note: 'Four archives are fetched at once, those that are ready together share the sync of their directory and one transaction of the catalog; still each takes two syncs of its own, some twenty operations on files and 13 requests to the host, where rsync asks for no sync and streams. With 500 archives on a machine busy with other things (load 10 to 20) it took 13 to 37 s instead of 34 to 49 s, with as much CPU as before (6 to 7.5 s): by a profile SQLite's commits, garbage collection, packets of SSH and the opening and making of files, in this order. The second peer does about as much with programs.',
+    note: 'Four archives are fetched at once, those that are ready together share the sync of their directory and one transaction of the catalog; still each takes two syncs of its own, some twenty operations on files and 13 requests to the host, where rsync asks for no sync and streams. With 500 archives on a machine busy with other things (load 10 to 20) it took 13 to 37 s instead of 34 to 49 s, with as much CPU as before (6 to 7.5 s): by a profile commits of SQLite, garbage collection, packets of SSH and the opening and making of files, in this order. The second peer does about as much with programs.',
     prepare: (directory) => preparePullMany(directory, 2000, 100_000),
   },
   {
