@@ -241,6 +241,17 @@ export function readPushConfiguration(file: string, names: string[]): PushConfig
   };
 }
 
+/**
+ * Reads archiver.yaml as those commands do that it is for: a host that only pushes has no archive store.
+ * @throws configuration, naming file and key; configuration-permissions
+ */
+export function checkArchiverFile(file: string): void {
+  const { archive, hosts, push } = readChecked(file);
+  const pushes = Object.keys(push).length > 0;
+  if (pushes) readPushConfiguration(file, []);
+  if (!pushes || archive !== undefined || hosts !== undefined) readConfiguration(file);
+}
+
 function readChecked(file: string): z.output<typeof configurationSchema> {
   const content = validate(file, readText(file));
   const urls = [

@@ -41,9 +41,9 @@ export async function checkConfiguration(known: SettingTable): Promise<CheckedFi
     }
   }
   if (names.includes('archiver.yaml')) {
-    const { readConfiguration } = await import('../archiver/configuration.ts');
+    const { checkArchiverFile } = await import('../archiver/configuration.ts');
     const file = join(directory, 'archiver.yaml');
-    checked.push(await check(file, () => readConfiguration(file)));
+    checked.push(await check(file, () => checkArchiverFile(file)));
   }
   const { OPERATIONS_FILES, readOperations } = await import('../agents/toolkit/operations.ts');
   for (const name of OPERATIONS_FILES.filter((one) => names.includes(one))) {

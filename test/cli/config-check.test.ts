@@ -33,6 +33,11 @@ test('names each file that is good', async () => {
   expect(lines.sort()).toEqual(['agent-sqlite.blue.env: good', 'agent-sqlite.env: good', 'garner.env: good']);
 });
 
+test('takes an archiver.yaml without an archive store where it only pushes', async () => {
+  put('archiver.yaml', 'push: {disk: {to: "file:///mnt/disk", from: /var/lib/garner/work}}\n');
+  expect(await check()).toEqual({ exitCode: 0, lines: ['archiver.yaml: good'] });
+});
+
 test('says where there is no file at all', async () => {
   expect(await check()).toEqual({ exitCode: 0, lines: [`no configuration file in ${directory}`] });
 });
