@@ -36,8 +36,9 @@ export async function check(
   now: Date,
 ): Promise<CheckReport> {
   const { root } = configuration;
-  const all = await loadSeries({ catalog });
+  const all = await loadSeries({ catalog, now });
   const known = await catalog.hosts();
+  const knownHosts = new Map(known.map((row) => [row.name, row]));
   const disk = readDisk(root, samples, now);
   const configured = new Map(configuration.hosts.map((host) => [host.name, host]));
   const chosen = new Map(hosts.map((host) => [host.name, host]));
@@ -51,7 +52,7 @@ export async function check(
     ({ host }) => chosen.has(host) || (isAll && !configured.has(host)),
   );
   const findings = [
-    ...hosts.flatMap((host) => checkNeverCame(host, series)),
+    ...hosts.flatMap((host) => checkNeverCame(host, series, knownHosts.get(host.name), now)),
     ...series.flatMap((one) => [
       ...checkDue(one, expectedEvery(chosen.get(one.host)?.expect, one.name), now),
       ...checkFailing(one),

@@ -18,14 +18,23 @@ export interface Series {
 
 /** How many of the newest runs are looked at. */
 const RUNS = 30;
+/** A host's clock may be ahead by so much; a run of later than that would hide all that fail after it. */
+const CLOCK_SLACK_MS = 3_600_000;
+/** Under this name are the runs of commands that make no archive. */
+const JOB = 'job';
 const ALL: ArchiveState[] = ['present', 'removing', 'removed', 'quarantined'];
 
 /**
- * Gathers the series of a host, of all hosts where none is given: those of which an archive came.
+ * Gathers the series of a host, of all hosts where none is given: those of which an archive came, and those of which
+ * the host tells and none ever came.
  * @throws catalog
  */
-export async function loadSeries({ catalog }: Pick<Run, 'catalog'>, host?: string): Promise<Series[]> {
-  const runs = Map.groupBy(await catalog.runs(RUNS, host), keyOf);
+export async function loadSeries(
+  { catalog, now }: Pick<Run, 'catalog' | 'now'>,
+  host?: string,
+): Promise<Series[]> {
+  const until = new Date(now.getTime() + CLOCK_SLACK_MS).toISOString();
+  const runs = Map.groupBy(await catalog.runs(RUNS, { host, until }), keyOf);
   const all: Series[] = [];
   let current: Series | undefined;
   let before: ArchiveRow | undefined;
@@ -34,10 +43,17 @@ export async function loadSeries({ catalog }: Pick<Run, 'catalog'>, host?: strin
     if (current === undefined || before === undefined || !isSameSeries(row, before)) {
       const name = groupName(row.application, row.instance || undefined);
       current = { host: row.host, name, archives: [], quarantined: [], runs: runs.get(keyOf(row)) ?? [] };
+      runs.delete(keyOf(row));
       all.push(current);
     }
     (row.state === 'quarantined' ? current.quarantined : current.archives).push(row);
     before = row;
+  }
+  for (const told of runs.values()) {
+    const { host: of, application, instance } = told[0] as RunRow;
+    if (application === JOB) continue;
+    const name = groupName(application, instance || undefined);
+    all.push({ host: of, name, archives: [], quarantined: [], runs: told });
   }
   return all;
 }

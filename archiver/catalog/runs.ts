@@ -26,8 +26,8 @@ export interface RunsCatalog {
   historyPosition(series: RunSeries): Promise<HistoryPosition>;
   /** Adds the runs that it does not have yet, and notes how far the history was read: both or neither. */
   importRuns(series: RunSeries, runs: readonly HistoryRun[], position: HistoryPosition): Promise<void>;
-  /** @returns the newest runs of each series, oldest first; of all hosts where none is given */
-  runs(limit: number, host?: string): Promise<RunRow[]>;
+  /** @returns the newest runs of each series that began until then, oldest first; of all hosts where none is given */
+  runs(limit: number, of?: { host?: string | undefined; until?: string }): Promise<RunRow[]>;
 }
 
 export function changeRuns(db: Kysely<Schema>): RunsCatalog {
@@ -64,7 +64,7 @@ export function changeRuns(db: Kysely<Schema>): RunsCatalog {
           .values({ ...series, read_bytes: readBytes, damaged_count: damagedCount })
           .execute();
       }),
-    runs: (limit, host) =>
+    runs: (limit, { host, until } = {}) =>
       db
         .with('numbered', (with_) =>
           with_
@@ -78,7 +78,8 @@ export function changeRuns(db: Kysely<Schema>): RunsCatalog {
                 )
                 .as('place'),
             )
-            .$if(host !== undefined, (query) => query.where('host', '=', host as string)),
+            .$if(host !== undefined, (query) => query.where('host', '=', host as string))
+            .$if(until !== undefined, (query) => query.where('started_at', '<=', until as string)),
         )
         .selectFrom('numbered')
         .select(COLUMNS)

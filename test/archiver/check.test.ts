@@ -66,6 +66,27 @@ describe('archiver check', () => {
     expect((await look()).findings).toEqual([]);
   });
 
+  test('finds what fails at its host from the first day, and what a clock of the future would hide', async () => {
+    archiver.configureHosts(['web1', 'web2'], { host: 'applications: [mediawiki, jira]' });
+    await archiver.inProcess(async ({ catalog }) => {
+      await keep(catalog, 'web1', DAILY);
+      await keep(catalog, 'web2', DAILY);
+      await catalog.notePolls([polled('web1'), polled('web2')]);
+      const run = (days: number, result: 'ok' | 'failed') => ({
+        ...{ name: 'x', startedAt: at(days), finishedAt: at(days), result },
+        ...{ exitCode: null, summary: 'no space', archives: [] },
+      });
+      const note = (host: string, application: string, runs: ReturnType<typeof run>[]) =>
+        catalog.importRuns({ host, application, instance: '' }, runs, { readBytes: 1, damagedCount: 0 });
+      await note('web1', 'jira', [run(-2, 'failed'), run(-1, 'failed')]);
+      await note('web1', 'job', [run(-1, 'failed')]);
+      await note('web1', 'bamboo', [run(-1, 'failed')]); // in no configuration
+      const future = Array.from({ length: 40 }, (_, i) => run(4000 + i, 'ok'));
+      await note('web2', 'mediawiki', [run(-1.4, 'ok'), run(-0.1, 'failed'), ...future]);
+    });
+    expect(brief(await look())).toEqual(['critical failing web1/jira', 'critical failing web2/mediawiki']);
+  });
+
   test('finds what is missing, odd, unknown, stray and in doubt, what is worst first', async () => {
     archiver.configureHosts(['web1', 'web2', 'web3', 'web4'], {
       host: 'expect: {mediawiki: 1d}, applications: [mediawiki]',
@@ -135,8 +156,13 @@ describe('archiver check', () => {
       ]),
     );
     const report = await look();
-    expect(brief(report)).toEqual(['critical host-key web3', 'warning pull web1', 'warning pull web2']);
-    expect(report.findings[2]?.reason).toBe('pulls fail: connection refused');
+    expect(brief(report)).toEqual([
+      'critical missing web1', // it is known for two days
+      'critical host-key web3',
+      'warning pull web1',
+      'warning pull web2',
+    ]);
+    expect(report.findings[3]?.reason).toBe('pulls fail: connection refused');
   });
 
   test('knows of pulls what they have noted', async () => {

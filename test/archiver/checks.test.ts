@@ -47,7 +47,9 @@ describe('what is due', () => {
     expect(levels(checkDue(series(range(9.5, 0.5)), undefined, NOW))).toEqual([]);
     expect(levels(checkDue(series(range(9.5, 1.5)), undefined, NOW))).toEqual(['late']);
     expect(levels(checkDue(series(range(9.5, 2.5)), undefined, NOW))).toEqual(['missing']);
-    expect(checkDue(series([300, 200]), undefined, NOW)).toEqual([]);
+    expect(checkDue(series([30, 20]), undefined, NOW)).toEqual([]);
+    expect(levels(checkDue(series([300, 40]), undefined, NOW))).toEqual(['late']);
+    expect(levels(checkDue(series([200]), undefined, NOW))).toEqual(['missing']);
   });
 
   test('by its own past: weekends of a series of working days are no outage, an outage is no rhythm', () => {
@@ -63,6 +65,7 @@ describe('what is due', () => {
 
   test("by its host's schedule, as far as its past makes that plausible: a host can't fall silent by a promise", () => {
     const run = (startedDays: number, dueDays: number): Partial<RunRow> => ({
+      result: 'ok',
       started_at: at(startedDays),
       next_due_at: at(dueDays),
     });
@@ -70,6 +73,9 @@ describe('what is due', () => {
     expect(checkDue(series(daily, [run(-1.5, -0.05)]), undefined, NOW)).toEqual([]);
     expect(levels(checkDue(series(daily, [run(-1.5, -0.5)]), undefined, NOW))).toEqual(['late']);
     expect(levels(checkDue(series(daily, [run(-1.5, 365)]), undefined, NOW))).toEqual(['late']);
+    // that one was missed, and when the next is due, makes none less late
+    const missed: Partial<RunRow> = { ...run(-0.4, 0.5), result: 'missed' };
+    expect(levels(checkDue(series(daily, [run(-1.5, -0.5), missed]), undefined, NOW))).toEqual(['late']);
     // new here: its schedule is all that is known
     expect(levels(checkDue(series([8], [run(-8, -1)]), undefined, NOW))).toEqual(['late']);
     expect(checkDue(series([20], [run(-20, 10)]), undefined, NOW)).toEqual([]);
@@ -77,14 +83,30 @@ describe('what is due', () => {
 
   test('never came what the configuration expects; an application stands for its instances', () => {
     const host = { name: 'web1', expect: { mediawiki: DAY, jira: DAY, bamboo: 0 } };
-    expect(checkNeverCame(host, [series([1])])).toMatchObject([
+    expect(checkNeverCame(host, [series([1])], undefined, NOW)).toMatchObject([
       { check: 'missing', level: 'critical', subject: 'web1/jira', reason: 'no archive ever came' },
     ]);
-    expect(checkNeverCame(host, [{ ...series([1]), name: 'jira.blue' }])).toMatchObject([
+    expect(checkNeverCame(host, [{ ...series([1]), name: 'jira.blue' }], undefined, NOW)).toMatchObject([
       { subject: 'web1/mediawiki' },
     ]);
     expect(expectedEvery({ jira: DAY, 'jira.blue': 2 * DAY }, 'jira.blue')).toBe(2 * DAY);
     expect(expectedEvery({ jira: DAY }, 'jira.red')).toBe(DAY);
+  });
+
+  test('never came though its host says that it made one, or from a host that never had any', () => {
+    const host = { name: 'web1', expect: {} };
+    const made = (days: number): Series =>
+      series([], [{ result: 'ok', archives: '["a"]', started_at: at(-days), finished_at: at(-days) }]);
+    expect(checkNeverCame(host, [made(2)], undefined, NOW)).toMatchObject([
+      { check: 'missing', level: 'critical', subject: 'web1/mediawiki' },
+    ]);
+    expect(checkNeverCame(host, [made(0.5)], undefined, NOW)).toEqual([]);
+    const known = { first_seen_at: at(-3), succeeded_at: at(-0.1) };
+    expect(checkNeverCame(host, [], known, NOW)).toMatchObject([{ level: 'critical', subject: 'web1' }]);
+    expect(checkNeverCame(host, [series([1])], known, NOW)).toEqual([]);
+    expect(checkNeverCame({ ...host, expect: { jira: 0 } }, [], known, NOW)).toEqual([]);
+    expect(checkNeverCame(host, [], { ...known, first_seen_at: at(-0.5) }, NOW)).toEqual([]);
+    expect(checkNeverCame(host, [], { ...known, succeeded_at: null }, NOW)).toEqual([]);
   });
 });
 
