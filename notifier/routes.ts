@@ -11,6 +11,8 @@ export interface Route {
   /** `always`, or only where all others have failed. */
   runs: 'always' | 'fallback' | 'never';
   digests: boolean;
+  /** It watches over runs. */
+  everyRun: boolean;
 }
 
 /** A `repetition` tells what was told not long ago. */
@@ -31,9 +33,9 @@ export function recipientsOf(
 ): Recipients {
   const isOfRun = message.run !== undefined || message.result === 'MISSED';
   const wants = (name: string): boolean => {
-    const { levels, digests, runs } = routes.get(name) as Route;
+    const { levels, digests, runs, everyRun } = routes.get(name) as Route;
     if (occasion === 'digest') return digests;
-    if (channels.get(name)?.everyRun) return runs !== 'never' && isOfRun;
+    if (everyRun) return runs !== 'never' && isOfRun;
     return occasion === 'news' && runs !== 'never' && takes(levels, message);
   };
   const wanting = [...channels.keys()].filter(wants);

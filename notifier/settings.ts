@@ -41,10 +41,12 @@ const levelsOf = (transport: string): string =>
   `NOTIFY_${transport.toUpperCase().replaceAll('-', '_')}_LEVELS`;
 
 const LEVEL_SETTINGS = Object.fromEntries(
-  [...TRANSPORTS.keys()].map((name) => [
-    levelsOf(name),
-    { parse: levels, describe: `the levels of ${name}; unset: NOTIFY_LEVELS` },
-  ]),
+  [...TRANSPORTS]
+    .filter(([, { everyRun }]) => !everyRun)
+    .map(([name]) => [
+      levelsOf(name),
+      { parse: levels, describe: `the levels of ${name}; unset: NOTIFY_LEVELS` },
+    ]),
 );
 
 const GENERAL_SETTINGS = {
@@ -149,7 +151,8 @@ export function loadNotifySettings(sources: SettingSources): NotifySettings {
         hint: 'docs/transports.md has the settings of each',
       });
     }
-    const showsState = channel.everyRun === true || channel.newestOnly === true;
+    const { everyRun = false } = transport;
+    const showsState = everyRun || channel.newestOnly === true;
     const ownLevels = loadSettings(LEVEL_SETTINGS, sources)[levelsOf(name)];
     channels.set(name, channel);
     routes.set(name, {
@@ -157,6 +160,7 @@ export function loadNotifySettings(sources: SettingSources): NotifySettings {
       destination: digestOf(own),
       runs: fallback.includes(name) ? 'fallback' : forRuns.includes(name) ? 'always' : 'never',
       digests: forDigests?.includes(name) ?? !showsState,
+      everyRun,
     });
   }
   return {

@@ -67,10 +67,10 @@ export async function keepUntilTold(
 /** Who watches over runs notices that one was not told, and takes a later word for a later run: it is not for them. */
 function waitingFor(
   names: readonly string[],
-  { channels, routes }: NotifySettings,
+  { routes }: NotifySettings,
   waiting: Waiting,
 ): Record<string, Waiting> {
-  const transports = names.filter((name) => channels.get(name)?.everyRun !== true);
+  const transports = names.filter((name) => routes.get(name)?.everyRun !== true);
   return Object.fromEntries(
     transports.map((name) => [name, { ...waiting, destination: routes.get(name)?.destination }]),
   );
@@ -99,7 +99,7 @@ export async function tell(
   const failed = await send(message, first, settings, signal);
   const worked = first.filter((name) => !failed.includes(name));
   // a service that watches over runs is nobody who was told
-  const isPerson = (name: string): boolean => channels.get(name)?.everyRun !== true;
+  const isPerson = (name: string): boolean => routes.get(name)?.everyRun !== true;
   if (first.some(isPerson) && !worked.some(isPerson)) {
     const alsoFailed = await send(message, fallback, settings, signal);
     failed.push(...alsoFailed);

@@ -16,11 +16,6 @@ export interface RunStart {
 export interface Channel {
   /** Where messages go, for people: `root@example.org by /usr/sbin/sendmail`. */
   to: string;
-  /**
-   * It watches over runs: the message about each run, and about one that never was, goes there, whatever levels are set,
-   * and no other does. None waits in the queue.
-   */
-  everyRun?: boolean;
   /** It shows a state: a message that waits is dropped once a newer one about the same name and host was taken. */
   newestOnly?: boolean;
   /**
@@ -40,6 +35,11 @@ export interface Channel {
 export interface Transport<T extends SettingTable = SettingTable> {
   /** Its own settings, by name. */
   settings: T;
+  /**
+   * It watches over runs: the message about each run, and about one that never was, goes there, whatever levels are set,
+   * and no other does. None waits in the queue.
+   */
+  everyRun?: true;
   /**
    * Checks the settings; connects to nothing yet.
    * @param host the name of this host (GARNER_HOST)

@@ -19,6 +19,7 @@ function signalOf({ result, run }: Message): Signal {
 }
 
 export default defineTransport({
+  everyRun: true,
   settings: {
     NOTIFY_HEALTHCHECKS_URL: {
       parse: secretUrl,
@@ -47,7 +48,6 @@ export default defineTransport({
     };
     return {
       to: `a check at ${service.host}`,
-      everyRun: true,
       started: ({ id }, signal) => ping('start', id, '', signal),
       async send(message, signal) {
         const subject = `${subjectOf(message)}\n\n`;

@@ -13,6 +13,7 @@ const pushUrl = (value: string): URL => {
 };
 
 export default defineTransport({
+  everyRun: true,
   settings: {
     NOTIFY_UPTIME_KUMA_URL: {
       parse: pushUrl,
@@ -28,7 +29,6 @@ export default defineTransport({
     const service = openHttp('Uptime Kuma', url, 'NOTIFY_UPTIME_KUMA_URL', values);
     return {
       to: `a monitor at ${service.host}`,
-      everyRun: true,
       async send({ id, result, name, host, summary, run }, signal) {
         const address = new URL(url);
         const ping = run === undefined ? '' : `${Math.min(Math.round(run.durationMs), LONGEST_PING_MS)}`;

@@ -65,7 +65,7 @@ it('tells that trouble is over to those who heard of it, and to no others', asyn
 
 it('is quiet where all is well, but not to who watches over each run', async () => {
   await using listeners = await startListeners('slack', 'healthchecks');
-  const settings = listeners.settings({ NOTIFY_QUIET_OK: 'true', NOTIFY_HEALTHCHECKS_LEVELS: 'missed' });
+  const settings = listeners.settings({ NOTIFY_QUIET_OK: 'true', NOTIFY_LEVELS: 'warnings,missed' });
   await tell(about('OK'), settings, NO_LIMIT);
   await tell(about('FAILED'), settings, NO_LIMIT, 'repetition');
   expect(listeners.told()).toEqual(['healthchecks: FAILED', 'healthchecks: OK']);
@@ -74,6 +74,13 @@ it('is quiet where all is well, but not to who watches over each run', async () 
     await tell(aboutNoRun, settings, NO_LIMIT);
   }
   expect(listeners.told()).toEqual(['healthchecks: MISSED', 'slack: MISSED', 'slack: WARNINGS']);
+});
+
+it('has no levels for what hears of each run', async () => {
+  await using listeners = await startListeners('healthchecks', 'uptime-kuma');
+  for (const name of ['NOTIFY_HEALTHCHECKS_LEVELS', 'NOTIFY_UPTIME_KUMA_LEVELS']) {
+    expect(() => listeners.settings({ [name]: 'failed' })).toThrow(new RegExp(`unknown setting "${name}"`));
+  }
 });
 
 it('refuses a level that is none, and a transport that is not configured', async () => {

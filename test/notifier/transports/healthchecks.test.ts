@@ -43,7 +43,7 @@ it.each([
 ] as const)('tells the start of a run, and %s as its %s, by one id', async (result, signal) => {
   await using receiver = await start();
   const channel = openTransport(healthchecks, receiver.settings);
-  expect(channel?.everyRun).toBe(true);
+  expect(healthchecks.everyRun).toBe(true);
   await channel?.started?.({ id: RUN, name: 'wiki', host: 'web1' }, NO_LIMIT);
   const log = { head: 'what it printed', tail: '', leftOutBytes: 0 };
   const message = makeMessage({ ...plainMessage(), result, log, run: { id: RUN, durationMs: 1000 } });

@@ -42,7 +42,7 @@ it.each([
   await using receiver = await start();
   const message = makeMessage({ ...plainMessage(), result, run: { id: crypto.randomUUID(), durationMs } });
   const channel = openTransport(kuma, receiver.settings);
-  expect(channel?.everyRun).toBe(true);
+  expect(kuma.everyRun).toBe(true);
   await channel?.send(message, NO_LIMIT);
   expect(receiver.taken).toEqual([
     `${status} ${ping} ${result} mediawiki on web1.example.test: 12.3 MB (${message.id})`,
