@@ -74,7 +74,7 @@ describe('what is due', () => {
     expect(levels(checkDue(series(daily, [run(-1.5, -0.5)]), undefined, NOW))).toEqual(['late']);
     expect(levels(checkDue(series(daily, [run(-1.5, 365)]), undefined, NOW))).toEqual(['late']);
     // that one was missed, and when the next is due, makes none less late
-    const missed: Partial<RunRow> = { ...run(-0.4, -0.05), result: 'missed' };
+    const missed: Partial<RunRow> = { ...run(-0.4, -0.02), result: 'missed' };
     expect(levels(checkDue(series(daily, [run(-1.5, -0.5), missed]), undefined, NOW))).toEqual(['late']);
     // new here: its schedule is all that is known
     expect(levels(checkDue(series([8], [run(-8, -1)]), undefined, NOW))).toEqual(['late']);
