@@ -1,5 +1,5 @@
 // The one entry of a bundle: the command is what the bundle is called as, by a link to it; `garner` under any other name.
-import { accessSync, constants, realpathSync } from 'node:fs';
+import { accessSync, constants, existsSync, realpathSync } from 'node:fs';
 import { basename, delimiter, dirname, resolve } from 'node:path';
 import { isSea } from 'node:sea';
 import { isProgram, startProgram } from '../lib/own-code.ts';
@@ -35,6 +35,6 @@ if (isProgram(first)) {
 } else {
   const path = calledAs();
   const name = basename(path);
-  const beside = [dirname(path), dirname(realpathSync(isSea() ? process.execPath : path))];
+  const beside = [path, existsSync(path) ? realpathSync(path) : path].map((file) => dirname(file));
   run(commandNames().includes(name) ? name : 'garner', process.argv.slice(2), beside);
 }

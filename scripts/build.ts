@@ -21,6 +21,7 @@ export type Form = (typeof FORMS)[number];
  * @returns the names of the files in it
  */
 export async function buildForms(forms: readonly Form[], to: string): Promise<string[]> {
+  process.umask(0o022); // modes are in packages
   mkdirSync(to, { recursive: true });
   const time = await timeOfSources();
   const { code, inputs } = await bundle();

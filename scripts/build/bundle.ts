@@ -1,8 +1,8 @@
 // One CommonJS file of garner's modules and packages, as the single executable needs it. It needs nothing beside it, and
-// loads what it has when that is used. The same sources give the same bytes.
+// reads of itself what is used. The same sources give the same bytes.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { build, type Plugin } from 'esbuild';
+import { type BuildOptions, type BuildResult, build, type Plugin, transform } from 'esbuild';
 
 export const ROOT = join(import.meta.dirname, '../..');
 
@@ -23,6 +23,18 @@ const TOO_OLD = `if (parseInt(process.versions.node, 10) < 24) {
   process.exit(1);
 }`;
 
+const COMMON = {
+  absWorkingDir: ROOT,
+  bundle: true,
+  write: false,
+  metafile: true,
+  platform: 'node',
+  target: TARGET,
+  legalComments: 'none', // THIRD-PARTY-NOTICES has them
+  logLevel: 'silent',
+} as const satisfies BuildOptions;
+const SMALL = { platform: 'node', target: TARGET, minifyWhitespace: true, minifySyntax: true } as const;
+
 export interface Bundle {
   code: string;
   /** The files that it is made of, from the top of the project. */
@@ -32,29 +44,59 @@ export interface Bundle {
 /** @throws where something can't be bundled, warnings included */
 export async function bundle(): Promise<Bundle> {
   const threads: Record<string, string> = {};
-  for (const thread of THREADS) threads[thread] = (await bundleOf(`${thread}.ts`, {})).code;
-  return bundleOf('cli/bundle.ts', threads);
-}
-
-async function bundleOf(entry: string, threads: Record<string, string>): Promise<Bundle> {
-  const { outputFiles, metafile, warnings } = await build({
-    entryPoints: [entry],
-    absWorkingDir: ROOT,
-    bundle: true,
-    write: false,
-    metafile: true,
-    platform: 'node',
-    format: 'cjs',
-    target: TARGET,
-    minifyWhitespace: true,
-    minifySyntax: true,
-    legalComments: 'none', // THIRD-PARTY-NOTICES has them
-    logLevel: 'silent',
-    banner: { js: TOO_OLD },
+  for (const thread of THREADS) threads[thread] = await threadSource(`${thread}.ts`);
+  const { outputFiles, metafile } = await buildStrictly({
+    entryPoints: ['cli/bundle.ts'],
+    format: 'esm',
+    splitting: true, // what is imported while it runs becomes a chunk
+    outdir: '/',
     plugins: [inPlaceOfFiles(threads)],
   });
-  if (warnings.length > 0) throw new Error(warnings.map(({ text }) => text).join('\n'));
-  return { code: outputFiles[0]?.text as string, inputs: Object.keys(metafile.inputs).sort() };
+  const chunks: Record<string, string> = {};
+  for (const { path, text } of outputFiles) {
+    const { code } = await transform(text, {
+      ...SMALL,
+      format: 'cjs',
+      supported: { 'dynamic-import': false },
+    });
+    chunks[`.${path}`] = code;
+  }
+  return { code: loader(chunks), inputs: Object.keys(metafile.inputs).sort() };
+}
+
+async function threadSource(entry: string): Promise<string> {
+  const { outputFiles } = await buildStrictly({
+    ...SMALL,
+    entryPoints: [entry],
+    format: 'cjs',
+    plugins: [inPlaceOfFiles({})],
+  });
+  return outputFiles[0]?.text as string;
+}
+
+async function buildStrictly(options: BuildOptions): Promise<BuildResult<typeof COMMON>> {
+  const result = await build({ ...options, ...COMMON });
+  if (result.warnings.length > 0) throw new Error(result.warnings.map(({ text }) => text).join('\n'));
+  return result;
+}
+
+/** Chunks are texts until they are used: reading all as code took four times as long as starting Node. */
+function loader(chunks: Record<string, string>): string {
+  return `${TOO_OLD}
+const { Script } = require('node:vm');
+const CHUNKS = ${JSON.stringify(chunks)};
+const loaded = {};
+function load(name) {
+  if (!Object.hasOwn(CHUNKS, name)) return require(name);
+  if (loaded[name] === undefined) {
+    const module = (loaded[name] = { exports: {} });
+    const source = '(function (require, module, exports, __filename) {' + CHUNKS[name] + '\\n})';
+    new Script(source, { filename: 'garner/' + name }).runInThisContext()(load, module, module.exports, __filename);
+  }
+  return loaded[name].exports;
+}
+load('./bundle.js');
+`;
 }
 
 /** Puts lists and sources in the place of the modules that look for files. */

@@ -2,6 +2,7 @@
 // /etc/garner. Installing it starts nothing; purging it leaves archives where they are. The same input gives the same bytes.
 import { createHash } from 'node:crypto';
 import {
+  chmodSync,
   cpSync,
   globSync,
   mkdirSync,
@@ -42,7 +43,7 @@ export async function buildDebianPackage(input: PackageInput, to: string): Promi
   const root = mkdtempSync(join(tmpdir(), 'garner-build-'));
   try {
     const put = (path: string, content: string | Buffer, mode = 0o644): void => {
-      mkdirSync(dirname(join(root, path)), { recursive: true, mode: 0o755 });
+      mkdirSync(dirname(join(root, path)), { recursive: true });
       writeFileSync(join(root, path), content, { mode });
     };
     await putCommands(root, put, input);
@@ -53,9 +54,8 @@ export async function buildDebianPackage(input: PackageInput, to: string): Promi
     put('etc/garner/garner.env', readFileSync(join(ROOT, 'packaging/debian/garner.env')), 0o640);
     mkdirSync(join(root, 'var/lib/garner'), { recursive: true });
     await putControl(root, put);
-    await execa('chmod', ['-R', 'u=rwX,go=rX', root]); // whatever the umask was
-    await execa('chmod', ['750', join(root, 'etc/garner')]);
-    await execa('chmod', ['640', join(root, 'etc/garner/garner.env')]);
+    chmodSync(root, 0o755); // mkdtemp's are their owner's alone
+    chmodSync(join(root, 'etc/garner'), 0o750);
     const name = `garner_${own.version}_${architecture()}.deb`;
     await execa('dpkg-deb', ['--build', '--root-owner-group', '-Zzstd', '-z6', root, join(to, name)], {
       env: { SOURCE_DATE_EPOCH: `${input.time.getTime() / 1000}` },

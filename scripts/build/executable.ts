@@ -8,8 +8,6 @@ import { execa } from 'execa';
 /** Node looks for this in itself. */
 const RESOURCE = 'NODE_SEA_BLOB';
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
-/** V8 names and orders what it compiles by chance, unless it is told. */
-const NO_CHANCE = ['--hash-seed=1', '--random-seed=1', '--single-threaded'];
 /** Memory before speed: garner waits for disks and other programs. */
 export const NODE_OPTIONS = ['--max-semi-space-size=1', '--disable-warning=ExperimentalWarning'];
 
@@ -25,13 +23,12 @@ export async function buildExecutable(code: string, file: string): Promise<void>
       main: 'garner.cjs', // its path is in the blob
       output: blob,
       disableExperimentalSEAWarning: true,
-      useCodeCache: true,
       execArgv: NODE_OPTIONS,
       execArgvExtension: 'none', // NODE_OPTIONS is meant for the applications on a host
     };
     writeFileSync(config, JSON.stringify(settings));
     const node = realpathSync(process.execPath);
-    await execa(node, [...NO_CHANCE, '--experimental-sea-config', config], { cwd: directory });
+    await execa(node, ['--experimental-sea-config', config], { cwd: directory });
     copyFileSync(node, file);
     await execa('strip', [file]); // of 18 MB of names
     await inject(file, readFileSync(blob));
