@@ -1,11 +1,10 @@
 // What a run came to. OK is said only of exit code 0, and of a garner agent only once its archive is there and
 // its bytes are those of its checksum file.
-import { closeSync, fstatSync, lstatSync, openSync, readFileSync } from 'node:fs';
-import { basename, isAbsolute } from 'node:path';
+import { closeSync, fstatSync, lstatSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
 import { digestFile } from '../archive/digest.ts';
 import type { Manifest } from '../archive/manifest.ts';
-import { parseSidecar } from '../archive/name.ts';
-import { openArchive } from '../archive/read.ts';
+import { openArchive, openRegularFile, readSidecar } from '../archive/read.ts';
 import { cannot, causeText, EXIT, GarnerError } from '../lib/errors.ts';
 import { redact } from '../lib/redact.ts';
 import { escapeControls, formatDuration, formatSize, plural } from '../lib/text.ts';
@@ -123,6 +122,7 @@ function archivePaths(stdout: string, makesSeveral: boolean): string[] {
   return paths;
 }
 
+/** Whoever may pull may put anything in place of these files, at any moment: nothing but a regular file is opened. */
 async function checkArchive(path: string): Promise<Archive> {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) throw cannot('not-an-archive', 'find archive', path, 'it is not there');
@@ -134,13 +134,9 @@ async function checkArchive(path: string): Promise<Archive> {
       stat.isFile() ? 'it is empty' : 'it is no regular file',
     );
   }
-  let sidecar: string;
-  try {
-    sidecar = readFileSync(`${path}.sha256`, 'utf8');
-  } catch (error) {
-    throw cannot('checksum-missing', 'read checksum file', `${path}.sha256`, error);
-  }
-  const sha256 = parseSidecar(sidecar, basename(path), 'sha256');
+  const sha256 = readSidecar(path, 'sha256');
+  if (sha256 === undefined)
+    throw cannot('checksum-missing', 'read checksum file', `${path}.sha256`, 'it is not there');
   if ((await sha256Of(path)) !== sha256) {
     throw cannot('checksum-mismatch', 'verify archive', path, 'its bytes are not those of its checksum file');
   }
@@ -148,7 +144,7 @@ async function checkArchive(path: string): Promise<Archive> {
 }
 
 async function sha256Of(path: string): Promise<string | undefined> {
-  const fd = openSync(path, 'r');
+  const fd = openRegularFile(path);
   try {
     return (await digestFile(fd, fstatSync(fd).size, ['sha256'])).sha256;
   } finally {
