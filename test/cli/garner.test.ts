@@ -58,6 +58,7 @@ test.each([
   'garner archive list',
   'garner archive show',
   'garner archive verify',
+  'garner doctor',
   'garner config check',
 ])('%s --help has an example', async (command) => {
   const [program = '', ...args] = command.split(' ');
