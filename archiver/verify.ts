@@ -76,7 +76,7 @@ export async function verifyHosts(
 }
 
 /**
- * Verifies one archive and writes down what was found; a bad one goes to quarantine.
+ * Verifies one archive and writes down what was found; a bad one goes to quarantine, one that can't be read stays.
  * @param lock taken before anything is moved; undefined: the caller holds it
  * @returns undefined where it is not kept any more: it was pruned meanwhile
  * @throws checksum-mismatch, content-mismatch, not-an-archive; io where it could not be looked at
@@ -104,12 +104,15 @@ export async function verifyOne(
     await catalog.change([name], { verified: level, verified_at: new Date().toISOString(), problem: null });
     info(`${host}: ${name} verified: ${level}`, { host, name, level });
     return level;
-  } catch (error) {
+  } catch (caught) {
     signal.throwIfAborted();
+    const error = caught instanceof GarnerError ? caught : cannot('io', 'verify', name, caught);
     using _lock = lock === undefined ? undefined : await whenFree(lock, signal);
     if (!(await isKept())) return undefined;
     if (fileSize(path) === undefined) await catalog.change([name], { verified: null });
     else if (isBad(error)) await quarantine(run, row, path, error);
+    // a disk that can't read it: it may be good, and counts for nothing until it was read
+    else await catalog.change([name], { problem: error.code });
     throw error;
   }
 }

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { check } from '../../archiver/check.ts';
 import { deleteArchive } from '../../archiver/layout.ts';
 import { pullHosts } from '../../archiver/pull.ts';
 import { type VerifyOptions, type VerifyReport, verifyHosts } from '../../archiver/verify.ts';
@@ -86,6 +87,25 @@ describe('archiver verify', () => {
     expect(readdirSync(join(archiver.root, '.quarantine/web1'))).toContain(`${bad.name}.tar`);
     expect(await archiver.query('SELECT state FROM archives ORDER BY name')).toBe('quarantined\npresent');
     expect((await verify()).verified).toHaveLength(1);
+  });
+
+  test('F12 counts none that the disk can’t read, until it can', async () => {
+    const [bad, good] = (await fill(2)) as [MadeArchive, MadeArchive];
+    const fault = ['-e', 'trace=pread64', '-e', 'inject=pread64:error=EIO'];
+    const wrap = ['strace', '-f', '-q', '-o', '/dev/null', '-P', here(bad), ...fault];
+    const { exitCode, stderr } = await archiver.run(['verify'], { wrap });
+    expect([exitCode, stderr]).toEqual([
+      5,
+      expect.stringMatching(new RegExp(`cannot verify "${bad.name}": input/output error`)),
+    ]);
+    const rows = () => archiver.query('SELECT name, state, verified, problem FROM archives ORDER BY name');
+    expect(await rows()).toBe(`${bad.name}|present|content|io\n${good.name}|present|content|`);
+    const { findings } = await archiver.inProcess(({ catalog, configuration, now }) =>
+      check(catalog, configuration, configuration.hosts, [], now),
+    );
+    expect(findings).toMatchObject([{ check: 'unverified', subject: 'web1/mediawiki' }]);
+    await verify();
+    expect(await rows()).toBe(`${bad.name}|present|content|\n${good.name}|present|content|`);
   });
 
   test('F46 has nothing to say of what was pruned while it was at it', async () => {
