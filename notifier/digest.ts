@@ -1,19 +1,12 @@
 // `notify digest`: one message on all that ran on this host in a day or a week, from the histories. It says plainly what is
 // not well now, what was not well meanwhile, and where nothing ran.
-import { join } from 'node:path';
-import {
-  HISTORY_DIRECTORY,
-  type History,
-  type HistoryRun,
-  historyFile,
-  listHistories,
-  readHistory,
-} from '../archive/history.ts';
-import { causeText, EXIT } from '../lib/errors.ts';
+import type { History, HistoryRun } from '../archive/history.ts';
+import { EXIT } from '../lib/errors.ts';
 import { formatSize, plural } from '../lib/text.ts';
 import { kindOfCause } from './cause.ts';
 import { seriesOf, sparkLine } from './chart.ts';
-import { type Finding, judgeHistory } from './due.ts';
+import type { Finding } from './due.ts';
+import { expectedRuns, judgeExpected } from './histories.ts';
 import { type Fact, type Message, makeMessage, safeText, showTime } from './message.ts';
 import type { NotifySettings } from './settings.ts';
 import { tell } from './tell.ts';
@@ -21,6 +14,9 @@ import { tell } from './tell.ts';
 export const DAY_MS = 86_400_000;
 /** How late a run may be. */
 const GRACE_MS = 3_600_000;
+/** How many runs tell how often it runs, and how many it takes. */
+const RECENT_RUNS = 10;
+const FEWEST_RUNS = 4;
 /** Of what went wrong in one application: causes that are shown. */
 const MOST_CAUSES = 5;
 /** Bars of a trend: a row must fit into a mail. */
@@ -28,6 +24,7 @@ const MOST_BARS = 14;
 
 /** What is known of one application. */
 export interface Chapter {
+  /** Its name, where no run tells it. */
   series: string;
   history: History;
   finding: Finding;
@@ -42,18 +39,11 @@ export async function tellDigest(
   periodMs: number,
   signal: AbortSignal,
 ): Promise<number> {
-  const { workDir, host } = settings;
+  const { host } = settings;
   const now = new Date();
   const chapters: Chapter[] = [];
-  for (const series of listHistories(workDir, host)) {
-    const path = join(workDir, HISTORY_DIRECTORY, historyFile(series, host));
-    try {
-      const history = readHistory(path);
-      chapters.push({ series, history, finding: await judgeHistory(history, now, GRACE_MS) });
-    } catch (error) {
-      const finding: Finding = { state: 'doubtful', cause: causeText(error) };
-      chapters.push({ series, history: { runs: [], damagedCount: 0 }, finding });
-    }
+  for (const expected of expectedRuns(settings)) {
+    chapters.push({ series: expected.name, ...(await judgeExpected(expected, host, now, GRACE_MS)) });
   }
   const message = digestOf(chapters, { host, now, periodMs });
   return (await tell(message, settings, signal, 'digest')) ? EXIT.ok.code : EXIT.failed.code;
@@ -73,6 +63,8 @@ interface Line {
   /** Those of the period, without those that another run's lock kept from starting. */
   runs: HistoryRun[];
   finding: Finding;
+  /** The last run was good, and unlike those before it, which was told when that began. */
+  isUnusual: boolean;
 }
 
 /** @returns the message of a digest; pure but for its id */
@@ -81,9 +73,10 @@ export function digestOf(
   { host, now, periodMs }: { host: string; now: Date; periodMs: number },
 ): Message {
   const from = new Date(now.getTime() - periodMs);
-  const lines = chapters.map((chapter) => lineOf(chapter, from));
+  const lines = chapters.map((chapter) => lineOf(chapter, from, now));
   const ill = lines.filter(({ state }) => state !== 'OK');
   const ran = lines.flatMap(({ runs }) => runs.filter(({ result }) => result !== 'missed'));
+  const unusual = lines.flatMap(({ name, isUnusual }) => (isUnusual ? name : []));
   const isIdle = ran.length === 0;
   // that nothing ran is well only where the schedules say so
   const isMeant = lines.length > 0 && lines.every(({ finding }) => finding.state === 'in-time');
@@ -98,7 +91,7 @@ export function digestOf(
       ? `${isIdle ? 'nothing ran; ' : ''}${ill.length} of ${applications} not well: ${ill.map(({ name }) => name).join(', ')}`
       : isIdle
         ? idle
-        : `${applications}, ${plural(ran.length, 'run')}, all well`;
+        : `${applications}, ${plural(ran.length, 'run')}, ${unusual.length === 0 ? 'all well' : `well, but unusual: ${unusual.join(', ')}`}`;
   const facts: Fact[] = [
     { label: 'Period', value: `${showTime(from)} to ${showTime(now)}` },
     ...(isIdle ? [{ label: 'Nothing ran', value: nothingRan(lines) }] : []),
@@ -119,7 +112,7 @@ export function digestOf(
   });
 }
 
-function lineOf({ series, history, finding }: Chapter, from: Date): Line {
+function lineOf({ series, history, finding }: Chapter, from: Date, now: Date): Line {
   const all = history.runs;
   const name = all.at(-1)?.name ?? series;
   const counted = all.filter(({ result }) => result !== 'locked');
@@ -138,6 +131,12 @@ function lineOf({ series, history, finding }: Chapter, from: Date): Line {
     worsen('WARNINGS');
     causes.push(`cannot tell whether it has run: ${finding.cause}`);
   }
+  if (finding.state === 'unscheduled' && last !== undefined && isSilent(counted, now)) {
+    worsen('WARNINGS');
+    causes.push(
+      `nothing ran since ${showTime(new Date(last.startedAt))}, unlike before; --schedule says when it should`,
+    );
+  }
   if (last !== undefined && last.result !== 'ok') {
     const now: Record<string, State> = { warnings: 'WARNINGS', failed: 'FAILED', missed: 'MISSED' };
     worsen(now[last.result] as State);
@@ -150,7 +149,16 @@ function lineOf({ series, history, finding }: Chapter, from: Date): Line {
     causes.push(`damaged lines in its history: ${history.damagedCount}`);
   }
   causes.push(...causesOf(bad));
-  return { name, state, why: causes.join('\n'), all: counted, runs, finding };
+  const isUnusual = last?.result === 'ok' && last.variations !== undefined;
+  return { name, state, why: causes.join('\n'), all: counted, runs, finding, isUnusual };
+}
+
+/** Without a schedule its own past tells: it was never silent for half as long. */
+function isSilent(runs: readonly HistoryRun[], now: Date): boolean {
+  const times = runs.slice(-RECENT_RUNS).map(({ startedAt }) => Date.parse(startedAt));
+  if (times.length < FEWEST_RUNS) return false;
+  const gaps = times.slice(1).map((time, i) => time - (times[i] as number));
+  return now.getTime() - (times.at(-1) as number) > 2 * Math.max(...gaps, DAY_MS / 2);
 }
 
 /** @returns a line for each kind of trouble, the newest first: `failed: no space left (3 times, last …)` */
@@ -175,13 +183,17 @@ function nothingRan(lines: readonly Line[]): string {
     : `no run began since ${showTime(new Date(newest))}; see whether cron and timers run`;
 }
 
-function rowOf({ name, state, all, runs, finding }: Line): string[] {
+function rowOf({ name, state, all, runs, finding, isUnusual }: Line): string[] {
   const last = all.findLast(({ result }) => result !== 'missed');
   const sized = all.findLast(({ sizeBytes }) => sizeBytes !== undefined);
   const series = seriesOf(all.slice(-MOST_BARS));
   return [
     name,
-    finding.state === 'overdue' && state === 'MISSED' ? 'overdue' : state.toLowerCase(),
+    finding.state === 'overdue' && state === 'MISSED'
+      ? 'overdue'
+      : isUnusual && state === 'OK'
+        ? 'ok, unusual'
+        : state.toLowerCase(),
     last === undefined ? '' : showTime(new Date(last.startedAt)).slice(0, 16),
     countsOf(runs),
     sized?.sizeBytes === undefined ? '' : formatSize(sized.sizeBytes),

@@ -1,23 +1,17 @@
 // `notify overdue`: tells what should have run on this host and did not, by the histories in the work directory and those that
 // scheduled runs have left a note of. A missed run becomes a line of its history, so it is told once; the run that comes
 // after all tells that it is well again. Of a history that says nothing, the note says when that was told.
-import { basename, dirname, join } from 'node:path';
-import {
-  appendRun,
-  HISTORY_DIRECTORY,
-  type HistoryRun,
-  historyFile,
-  listHistories,
-  readHistory,
-} from '../archive/history.ts';
+import { dirname } from 'node:path';
+import { appendRun, type HistoryRun } from '../archive/history.ts';
 import { causeText, EXIT } from '../lib/errors.ts';
 import { acquireLock } from '../lib/lock.ts';
 import { warn } from '../lib/log.ts';
 import { openWorkDir } from '../lib/work-dir.ts';
 import { noteVisit } from './archiver-visit.ts';
 import { decide } from './decide.ts';
-import { type Finding, judgeHistory } from './due.ts';
-import { type Expected, expectRun, listExpected, notePath } from './expected.ts';
+import type { Finding } from './due.ts';
+import { type Expected, expectRun, notePath } from './expected.ts';
+import { type Expectation, expectedRuns, judgeExpected } from './histories.ts';
 import { safeText, showTime } from './message.ts';
 import { jsonOf, linesOf, messageOf, type Trouble } from './overdue-message.ts';
 import { isUnderWay } from './run-lock.ts';
@@ -87,27 +81,6 @@ interface Found {
   note: () => Promise<void> | void;
 }
 
-interface Expectation extends Expected {
-  /** A scheduled run has left a note. */
-  isNoted: boolean;
-}
-
-/** @returns each history of the work directory, and each that is noted, wherever it is; by the names of their series */
-function expectedRuns({ workDir, stateDir, host }: NotifySettings): Expectation[] {
-  const all: Expectation[] = listExpected(stateDir).map((expected) => ({ ...expected, isNoted: true }));
-  const noted = new Set(all.map(({ history }) => history));
-  try {
-    for (const series of listHistories(workDir, host)) {
-      const history = join(workDir, HISTORY_DIRECTORY, historyFile(series, host));
-      if (!noted.has(history)) all.push({ series, name: series, history, isNoted: false });
-    }
-  } catch (error) {
-    if (noted.size === 0) throw error; // else each of them is in doubt
-    warn(causeText(error));
-  }
-  return all.sort((a, b) => (a.series < b.series ? -1 : 1));
-}
-
 /** @returns undefined where all is well */
 async function look(
   { stateDir, group, host, runDir, remindMs, timeoutMs }: NotifySettings,
@@ -116,7 +89,8 @@ async function look(
   signal: AbortSignal,
 ): Promise<Found | undefined> {
   const { series, history: file, toldAt } = expected;
-  const { runs, finding } = await judge(expected, host, now, graceMs);
+  const { history: known, finding } = await judgeExpected(expected, host, now, graceMs);
+  const { runs } = known;
   const isRunning = isUnderWay(runDir, series);
   const lateMs = finding.state === 'overdue' ? now.getTime() - finding.dueAt.getTime() : 0;
   if (isRunning && lateMs < Math.max(LONGEST_RUN_MS, 2 * timeoutMs)) return undefined;
@@ -156,27 +130,6 @@ function keepNote(stateDir: string, expected: Expected): void {
     expectRun(stateDir, expected);
   } catch (error) {
     warn(`${expected.series} may be told again next time: ${causeText(error)}`);
-  }
-}
-
-async function judge(
-  { series, history: file, isNoted }: Expectation,
-  host: string,
-  now: Date,
-  graceMs: number,
-): Promise<{ runs: HistoryRun[]; finding: Finding }> {
-  const doubt = (cause: string): Finding => ({ state: 'doubtful', cause });
-  try {
-    if (basename(file) !== historyFile(series, host)) throw new Error('its history is none of this host');
-    const history = readHistory(file);
-    const { runs } = history;
-    const finding = await judgeHistory(history, now, graceMs);
-    if (!isNoted || finding.state !== 'unscheduled') return { runs, finding };
-    const cause =
-      runs.length === 0 ? `its history is gone: "${file}"` : 'its history has no schedule any more';
-    return { runs, finding: doubt(cause) };
-  } catch (error) {
-    return { runs: [], finding: doubt(causeText(error)) };
   }
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { type History, type HistoryRun, parseHistory } from '../../archive/history.ts';
 import { type Chapter, DAY_MS, digestOf, tellDigest } from '../../notifier/digest.ts';
+import { expectRun } from '../../notifier/expected.ts';
 import { htmlOf } from '../../notifier/html.ts';
 import { subjectOf, textOf } from '../../notifier/message.ts';
 import { startListeners } from '../helpers/told.ts';
@@ -97,6 +98,36 @@ it('says plainly that nothing ran, and that this is well only by schedule', () =
   );
   const weekly = digest(chapter('wiki', [run(72, 'ok')], IN_TIME));
   expect([weekly.result, weekly.summary]).toEqual(['OK', 'nothing ran, and nothing was due']);
+});
+
+it('F59 says what is silent by its own past, without a schedule, and what is still unusual', () => {
+  const nightly = [170, 146, 122, 98, 74].map((hours) => run(hours, 'ok'));
+  const variations = [{ of: 'rows', beyond: 'collapse', value: 1, usual: 1000 } as const];
+  const empty = [run(26, 'warnings', { variations }), run(2, 'ok', { variations })];
+  const silent = digest(chapter('wiki', nightly, UNSCHEDULED), chapter('trac', [run(3, 'ok')], UNSCHEDULED));
+  expect(silent.summary).toBe('1 of 2 applications not well: wiki');
+  expect(silent.facts[1]?.value).toMatch(/^nothing ran since 2026-03-07 06:00:00 UTC, unlike before;/);
+  const monthly = [2900, 2200, 1500, 740].map((hours) => run(hours, 'ok'));
+  const unusual = digest(chapter('trac', monthly, UNSCHEDULED), chapter('wiki', empty, IN_TIME));
+  expect(unusual.summary).toBe('2 applications, 1 run, well, but unusual: wiki');
+  expect(unusual.table?.rows.map(([name, now]) => [name, now])).toEqual([
+    ['trac', 'ok'],
+    ['wiki', 'ok, unusual'],
+  ]);
+});
+
+it('F59 has those too whose history is gone', async () => {
+  await using listeners = await startListeners('webhook');
+  const settings = listeners.settings();
+  expectRun(settings.stateDir, {
+    ...{ series: 'wiki', name: 'the wiki' },
+    history: join(settings.workDir, 'history/wiki-web1.example.test.jsonl'),
+  });
+  await tellDigest(settings, DAY_MS, new AbortController().signal);
+  expect(JSON.parse(listeners.service.requests[0]?.body ?? '')).toMatchObject({
+    result: 'WARNINGS',
+    summary: 'nothing ran; 1 of 1 application not well: the wiki',
+  });
 });
 
 it('shows foreign names as text and nothing else', () => {
