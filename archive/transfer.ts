@@ -183,7 +183,7 @@ async function copyAway(
 
 /** Writes, and has what was written read back right behind it. */
 async function copyHere(
-  { from, fromPath, to, toPath, signal, onBytes, content }: Transfer,
+  { from, fromPath, to, toPath, signal, onBytes, content, source }: Transfer,
   expected: Digests,
   upload: Upload,
   { file, writtenBytes }: NonNullable<Upload['local']>,
@@ -192,7 +192,7 @@ async function copyHere(
   let following: Following | undefined;
   try {
     signal.throwIfAborted();
-    for await (const chunk of from.read(fromPath, upload.resumedBytes)) {
+    for await (const chunk of readListed({ from, fromPath, source }, upload.resumedBytes)) {
       signal.throwIfAborted();
       await upload.write(chunk);
       onBytes?.(chunk.length);
@@ -219,6 +219,20 @@ async function copyHere(
     }
   } finally {
     following?.stop();
+  }
+}
+
+/** Reads no more than was listed: by that it was decided that there is room for it. */
+async function* readListed(
+  { from, fromPath, source }: Pick<Transfer, 'from' | 'fromPath' | 'source'>,
+  fromBytes: number,
+): AsyncGenerator<Buffer> {
+  let leftBytes = (source?.sizeBytes ?? Number.POSITIVE_INFINITY) - fromBytes;
+  for await (const chunk of from.read(fromPath, fromBytes)) {
+    leftBytes -= chunk.length;
+    if (leftBytes < 0)
+      throw cannot('io', 'read', `${from.url}/${fromPath}`, 'it is larger than it was listed');
+    yield chunk;
   }
 }
 

@@ -346,6 +346,23 @@ test('publishes checksum files before the archive, each synced before it gets it
   expect(calls).toEqual([synced, ...sidecars, ...named]);
 });
 
+test('F39 takes no more of an archive than it was listed with, and keeps nothing of it', async () => {
+  const [source, target] = ['source-', 'target-'].map((name) => mkdtempSync(join(directory, name)));
+  await makeTransferable(source as string, NAME, 3_000_000);
+  await using from = openFileStore(source as string);
+  await using to = openFileStore(target as string);
+  let takenBytes = 0;
+  const listed = { sizeBytes: 1_000_000, modifiedMs: 0 };
+  const onBytes = (count: number): void => {
+    takenBytes += count;
+  };
+  await expect(
+    transfer({ from, fromPath: FILE, to, toPath: FILE, signal, onBytes, source: listed }),
+  ).rejects.toThrow('it is larger than it was listed');
+  expect(takenBytes).toBeLessThanOrEqual(1_000_000);
+  expect(readdirSync(target as string)).toEqual([]);
+});
+
 test('asks for the name of an archive at both ends', async () => {
   const store = openFileStore(directory);
   for (const [fromPath, toPath] of [
