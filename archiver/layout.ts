@@ -2,6 +2,7 @@
 // the mark that says "this is the store, and it is mounted", and the quarantine.
 import { existsSync, lstatSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { HISTORY_DIRECTORY } from '../archive/history.ts';
 import {
   ARCHIVE_SUFFIX,
   type ArchiveName,
@@ -116,6 +117,26 @@ function mayResume(
   const file = archive + ARCHIVE_SUFFIX;
   if (names.has(file) || !offered.has(file)) return false;
   return Math.abs(Date.now() - found.mtimeMs) < RESUME_MS;
+}
+
+/**
+ * Adds up what a host has here besides good archives: its quarantine, its histories, and what cut transfers have left.
+ * @param name of the archive whose leftover doesn't count: it is to be fetched now
+ * @returns bytes
+ */
+export function besidesArchives(root: string, host: string, name: string): number {
+  const sizeOf = (directory: string, counts: (file: string) => boolean): number => {
+    if (!lstatSync(directory, { throwIfNoEntry: false })?.isDirectory()) return 0;
+    const files = readdirSync(directory).filter(counts);
+    return files.reduce((sum, file) => sum + (fileSize(join(directory, file)) ?? 0), 0);
+  };
+  const own = `${PART_PREFIX}${name}${ARCHIVE_SUFFIX}.`;
+  const isLeft = (file: string): boolean => file.startsWith(PART_PREFIX) && !file.startsWith(own);
+  return [
+    sizeOf(join(root, QUARANTINE, host), () => true),
+    sizeOf(join(root, host, HISTORY_DIRECTORY), () => true),
+    ...groupDirectories(root, host).map((group) => sizeOf(join(root, host, group), isLeft)),
+  ].reduce((sum, sizeBytes) => sum + sizeBytes, 0);
 }
 
 /**

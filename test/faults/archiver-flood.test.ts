@@ -1,12 +1,13 @@
 // A host that was broken into offers archive upon archive, each whole and true to its checksum, and means to push out
 // those that were made before.
 import { createHash } from 'node:crypto';
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { check } from '../../archiver/check.ts';
 import type { HostConfiguration } from '../../archiver/configuration.ts';
+import { besidesArchives } from '../../archiver/layout.ts';
 import { type PruneReport, pruneHost } from '../../archiver/prune.ts';
 import { pullHosts } from '../../archiver/pull.ts';
 import type { HostReport } from '../../archiver/pull-host.ts';
@@ -111,8 +112,35 @@ it('F39 pulls nothing more of a host that has reached its quota, says so once, a
   expect(namesOf('web1')).toHaveLength(2);
   expect(namesOf('web1')[0]).toBe(first.name);
   expect(other).toMatchObject({ result: 'ok', pulled: [{}] });
+});
 
-  // bad ones are kept for somebody to look at: they count
-  await archiver.query("UPDATE archives SET state = 'quarantined' WHERE host = 'web1'");
-  expect((await pull())[0]?.failures.at(-1)?.code).toBe('quota');
+it('F39 counts what a host has left here besides archives: bad ones of one name, cut transfers, histories', async () => {
+  archiver.configureHosts(['web1'], { host: 'quota: 30kB' });
+  const work = archiver.workDir('web1');
+  const tell = () => pull().then(([report]) => report?.error?.code);
+  const quarantine = join(archiver.root, '.quarantine/web1');
+  // each is bad in its own way, so each is fetched
+  const codes: unknown[] = [];
+  for (let n = 0; n < 8; n += 1) {
+    await makeArchive(work, { host: 'web1', time: daysAgo(1), content: `${n}`, manifest: '{}' });
+    codes.push(await tell());
+  }
+  expect(codes[0]).toBe('not-an-archive');
+  expect(codes.at(-1)).toBe('quota');
+  const sizes = readdirSync(quarantine).map((file) => statSync(join(quarantine, file)).size);
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(31_000);
+
+  rmSync(quarantine, { recursive: true });
+  rmSync(work, { recursive: true });
+  const { name } = await makeArchive(archiver.workDir('web1'), { host: 'web1', time: daysAgo(1) });
+  for (const besides of [`mediawiki/.part-${name}x.tar.01234567`, 'history/mediawiki-web1.jsonl']) {
+    const file = join(archiver.root, 'web1', besides);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, Buffer.alloc(30_000));
+    // its own leftover is what it goes on from
+    expect(besidesArchives(archiver.root, 'web1', name), besides).toBe(30_000);
+    expect(besidesArchives(archiver.root, 'web1', `${name}x`)).toBe(besides.includes('.part-') ? 0 : 30_000);
+    rmSync(file);
+  }
+  expect(await tell()).toBe(undefined);
 });
