@@ -100,7 +100,9 @@ export async function tell(
   const worked = first.filter((name) => !failed.includes(name));
   // a service that watches over runs is nobody who was told
   const isPerson = (name: string): boolean => routes.get(name)?.everyRun !== true;
-  if (first.some(isPerson) && !worked.some(isPerson)) {
+  // where only such a service was to be told of trouble, and was not, nobody notices it by that
+  const isMissed = failed.some((name) => isPerson(name) || message.level !== 'ok');
+  if (isMissed && !worked.some(isPerson)) {
     const alsoFailed = await send(message, fallback, settings, signal);
     failed.push(...alsoFailed);
     worked.push(...fallback.filter((name) => !alsoFailed.includes(name)));

@@ -120,6 +120,20 @@ it('F53 uses the fallback only where none of the others could deliver', async ()
   expect(linesOf(listeners)).toEqual([]);
 });
 
+it('F53 uses the fallback where a service that watches over runs could not be told of trouble, and nobody else is', async () => {
+  await using listeners = await startListeners('webhook', 'healthchecks');
+  const settings = listeners.settings({
+    NOTIFY_TRANSPORTS: 'healthchecks',
+    NOTIFY_FALLBACK: 'webhook',
+  });
+  await tell(about('FAILED'), settings, NO_LIMIT);
+  expect(listeners.told()).toEqual(['healthchecks: FAILED']);
+  listeners.broken.add('healthchecks');
+  await tell(about('FAILED'), settings, NO_LIMIT);
+  await tell(about('OK'), settings, NO_LIMIT);
+  expect(listeners.told()).toEqual(['webhook: FAILED']);
+});
+
 it('F53 says in the system log, in one line, what could not be delivered by anybody', async () => {
   await using listeners = await startListeners('slack', 'healthchecks');
   listeners.broken.add('slack');
