@@ -25,8 +25,8 @@ import { manualPage } from './manual.ts';
 const MAINTAINER = 'The garner authors <garner@localhost.localdomain>';
 /** Debian's names of processors. */
 const ARCHITECTURES: Record<string, string> = { x64: 'amd64', arm64: 'arm64' };
-/** What an agent runs on every host; the databases' clients are on the hosts that have databases. */
-const DEPENDS = 'libc6 (>= 2.28), libgcc-s1 (>= 3.4), libstdc++6 (>= 8), tar, zstd';
+/** What an agent runs on every host, besides tar, which each has; the databases' clients are on the hosts that have databases. */
+const DEPENDS = 'libc6 (>= 2.28), libgcc-s1 (>= 3.4), libstdc++6 (>= 8), zstd';
 const DOCUMENTS = 'docs/*.md';
 
 export interface PackageInput {
@@ -57,7 +57,7 @@ export async function buildDebianPackage(input: PackageInput, to: string): Promi
     chmodSync(root, 0o755); // mkdtemp's are their owner's alone
     chmodSync(join(root, 'etc/garner'), 0o750);
     const name = `garner_${own.version}_${architecture()}.deb`;
-    await execa('dpkg-deb', ['--build', '--root-owner-group', '-Zzstd', '-z6', root, join(to, name)], {
+    await execa('dpkg-deb', ['--build', '--root-owner-group', '-Zzstd', '-z3', root, join(to, name)], {
       env: { SOURCE_DATE_EPOCH: `${input.time.getTime() / 1000}` },
     });
     return name;
@@ -101,9 +101,14 @@ function putDocuments(put: Put, { notices, billOfMaterials, time }: PackageInput
     put(`${doc}/${basename(file)}`, readFileSync(join(ROOT, file)));
   }
   put(`${doc}/garner.cdx.json`, billOfMaterials);
+  put(`${doc}/THIRD-PARTY-NOTICES.gz`, zipped(notices));
   put(
     `${doc}/copyright`,
-    `garner is licensed under the Apache License, version 2.0:\n/usr/share/common-licenses/Apache-2.0\n\n${notices}`,
+    `garner is licensed under the Apache License, version 2.0:
+/usr/share/common-licenses/Apache-2.0
+
+The licenses of what it contains are in /usr/share/doc/garner/THIRD-PARTY-NOTICES.gz
+`,
   );
   const changes = `garner (${own.version}) stable; urgency=medium\n\n  * See CHANGELOG.md of the sources.\n`;
   put(`${doc}/changelog.gz`, zipped(`${changes}\n -- ${MAINTAINER}  ${mailTime(time)}\n`));
