@@ -1,39 +1,103 @@
-// The history of a host's runs: small files that grow by a line a run. They are copied as they are and never removed;
-// what they tell goes into the catalog, each run once. Their lines are the host's word: those that are none are counted.
-import { closeSync, constants, mkdirSync, openSync, readdirSync, readSync } from 'node:fs';
+// The history of a host's runs: small files that grow by a line a run. What was copied is never changed: a host that was
+// broken into can't rewrite or shorten it here. What they tell goes into the catalog, each run once. Their lines are the
+// host's word: those that are none are counted.
+import {
+  closeSync,
+  constants,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { HISTORY_DIRECTORY, parseHistory, parseHistoryFile } from '../archive/history.ts';
-import { writeFileDurably } from '../lib/durable.ts';
+import { syncDirectory, writeFully } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
 import { warn } from '../lib/log.ts';
-import { plural } from '../lib/text.ts';
+import { formatSize, plural } from '../lib/text.ts';
 import type { Store } from '../stores/store.ts';
 import type { Catalog } from './catalog/catalog.ts';
-import { fileSize } from './layout.ts';
+import { checkSpace, fileSize } from './layout.ts';
 
-/** About a hundred years of hourly runs. */
+/** Of all histories of a host, those that were put aside too: decades of hourly runs. */
 const MAX_BYTES = 256 << 20;
 const MAX_FILES = 1000;
 /** How much of the end of a history is read at most, in one go. */
 const MAX_IMPORT_BYTES = 8 << 20;
+/** By how much of its end it is known that a host's file goes on from the copy: some lines, with their times. */
+const SEAM_BYTES = 4096;
 
-/** Copies a host's `history/<application>[.<instance>]-<host>.jsonl` where they have changed, and reads what is new. */
+/**
+ * Copies what is new of a host's `history/<application>[.<instance>]-<host>.jsonl`, and reads it. Where such a file does not
+ * go on from its copy, the copy is put aside as `….jsonl.<time>`, and a new one is begun.
+ * @param onWarning gets what somebody should look into
+ * @throws store-limit where they are larger than any; no-space; what the store throws
+ */
 export async function copyHistory(
-  { catalog, configuration }: { catalog: Catalog; configuration: { root: string } },
+  { catalog, configuration: { root } }: { catalog: Catalog; configuration: { root: string } },
   store: Store,
   host: string,
+  onWarning: (message: string) => void,
 ): Promise<void> {
   const entries = (await store.list(HISTORY_DIRECTORY)).filter(
     ({ name, kind }) => kind === 'file' && parseHistoryFile(name, host) !== undefined,
   );
-  const directory = join(configuration.root, host, HISTORY_DIRECTORY);
+  const directory = join(root, host, HISTORY_DIRECTORY);
   for (const { name, sizeBytes } of entries.slice(0, MAX_FILES)) {
-    const target = join(directory, name);
-    if (fileSize(target) === sizeBytes) continue; // it only ever grows
-    const content = await readWhole(store, `${HISTORY_DIRECTORY}/${name}`);
+    const copy = join(directory, name);
+    const path = `${HISTORY_DIRECTORY}/${name}`;
+    if (fileSize(copy) === sizeBytes) continue; // it only ever grows
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    writeFileDurably(target, content, { replace: true });
-    await importHistory(catalog, directory, name, host);
+    checkSpace(root, path, Math.max(0, sizeBytes - (fileSize(copy) ?? 0)));
+    let isNew = fileSize(copy) === undefined;
+    if (!(await append(store, path, directory, name))) {
+      const aside = `${copy}.${new Date().toISOString().replace(/[-:.]/g, '')}`;
+      renameSync(copy, aside);
+      onWarning(`its ${path} does not go on from what was copied before, which is kept as ${aside}`);
+      isNew = true;
+      await append(store, path, directory, name);
+    }
+    await importHistory(catalog, directory, name, host, isNew);
+  }
+}
+
+/**
+ * Adds to a copy what the host's file has more.
+ * @returns false where that does not go on from the copy: nothing was added
+ */
+async function append(store: Store, path: string, directory: string, name: string): Promise<boolean> {
+  const copy = join(directory, name);
+  const keptBytes = fileSize(copy) ?? 0;
+  const seam =
+    keptBytes === 0 ? Buffer.alloc(0) : readPart(copy, Math.max(0, keptBytes - SEAM_BYTES), SEAM_BYTES);
+  let roomBytes =
+    MAX_BYTES - namesIn(directory).reduce((sum, file) => sum + (fileSize(join(directory, file)) ?? 0), 0);
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_WRONLY } = constants;
+  const fd = openSync(copy, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600);
+  try {
+    let seen = Buffer.alloc(0);
+    for await (const chunk of store.read(path, keptBytes - seam.length)) {
+      const forSeam = chunk.subarray(0, seam.length - seen.length);
+      seen = Buffer.concat([seen, forSeam]);
+      if (!seam.subarray(0, seen.length).equals(seen)) return false;
+      roomBytes -= chunk.length - forSeam.length;
+      if (roomBytes < 0)
+        throw cannot(
+          'store-limit',
+          'copy',
+          path,
+          `the histories of its host would take more than ${formatSize(MAX_BYTES)}`,
+        );
+      writeFully(fd, chunk.subarray(forSeam.length));
+    }
+    if (seen.length < seam.length) return false;
+    fsyncSync(fd);
+    syncDirectory(directory);
+    return true;
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -52,14 +116,22 @@ function namesIn(directory: string): string[] {
   }
 }
 
-async function importHistory(catalog: Catalog, directory: string, name: string, host: string): Promise<void> {
+/** @param isNew nothing of this file was read yet, whatever was read of another of its name */
+async function importHistory(
+  catalog: Catalog,
+  directory: string,
+  name: string,
+  host: string,
+  isNew = false,
+): Promise<void> {
   const group = parseHistoryFile(name, host);
   if (group === undefined) return;
   const [application, instance = ''] = group.split('.') as [string, string?];
   const series = { host, application, instance };
   const { readBytes, damagedCount } = await catalog.historyPosition(series);
   const sizeBytes = fileSize(join(directory, name)) ?? 0;
-  const known = readBytes <= sizeBytes ? readBytes : 0; // shorter than it was: another file
+  if (readBytes === sizeBytes) return;
+  const known = !isNew && readBytes <= sizeBytes ? readBytes : 0; // shorter than it was: another file
   const from = Math.max(known, sizeBytes - MAX_IMPORT_BYTES);
   const tail = readPart(join(directory, name), from, sizeBytes - from);
   // of a line that begins before the tail nothing is known; one without an end may still get it
@@ -83,15 +155,4 @@ function readPart(file: string, from: number, sizeBytes: number): Buffer {
   } finally {
     closeSync(fd);
   }
-}
-
-async function readWhole(store: Store, path: string): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let sizeBytes = 0;
-  for await (const chunk of store.read(path)) {
-    sizeBytes += chunk.length;
-    if (sizeBytes > MAX_BYTES) throw cannot('store-limit', 'copy', path, 'it is implausibly large');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }

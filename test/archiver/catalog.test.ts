@@ -1,15 +1,16 @@
 import { createHash } from 'node:crypto';
-import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openCatalog } from '../../archiver/catalog/catalog.ts';
 import { MAX_RUNS } from '../../archiver/catalog/runs.ts';
-import { importHistories } from '../../archiver/history.ts';
+import { copyHistory, importHistories } from '../../archiver/history.ts';
 import { pullHosts } from '../../archiver/pull.ts';
 import { rescan } from '../../archiver/rescan.ts';
 import { setUp } from '../../archiver/run.ts';
 import { CORE_SETTINGS } from '../../lib/settings.ts';
+import { openFileStore } from '../../stores/file.ts';
 import { daysAgo, type TestArchiver, testArchiver } from '../helpers/archiver.ts';
 import { errorOf } from '../helpers/error-of.ts';
 import { makeArchive } from '../helpers/make-archive.ts';
@@ -134,6 +135,15 @@ describe("a host's history", () => {
     );
     const newest = await archiver.inProcess(({ catalog }) => catalog.runs(1));
     expect(newest).toMatchObject([{ result: 'failed', next_due_at: '2026-11-13T02:15:00.000Z' }]);
+  });
+
+  test('F41 goes there though the run was killed that had copied it', async () => {
+    writeFileSync(history, run(10));
+    mkdirSync(join(archiver.workDir('web1'), 'history'));
+    cpSync(history, join(archiver.workDir('web1'), 'history/mediawiki-web1.jsonl'));
+    await using store = openFileStore(archiver.workDir('web1'));
+    await archiver.inProcess((of) => copyHistory(of, store, 'web1'));
+    expect(await sqlite('SELECT count(*) FROM runs')).toBe('1');
   });
 
   test('F51 is read as foreign text: lines that are none are counted and left out, a torn one is waited for', async () => {
