@@ -7,7 +7,16 @@ import { formatDuration, plural } from '../lib/text.ts';
 import { deliver } from './deliver.ts';
 import { logLost } from './last-resort.ts';
 import { type Message, subjectOf } from './message.ts';
-import { dropQueued, isDue, listQueue, postponed, readQueued, settleQueued, type Waiting } from './queue.ts';
+import {
+  dropQueued,
+  isDue,
+  listQueue,
+  postponed,
+  queueFile,
+  readQueued,
+  settleQueued,
+  type Waiting,
+} from './queue.ts';
 import type { NotifySettings } from './settings.ts';
 
 /** The longest that messages of earlier runs may hold up this one. */
@@ -56,7 +65,9 @@ export async function sendQueued(
       .filter((transport) => !now?.failed.includes(transport))
       .map((transport) => takeTurn(transport, items, settings, { signal, limit }, now));
     const sent = new Set((await Promise.all(turns)).flat()).size;
-    const left = listQueue(queueDir).length;
+    // what this run could not send it has said itself
+    const own = now && queueFile(now.message);
+    const left = listQueue(queueDir).filter((file) => file !== own).length;
     if (sent > 0) info(`sent ${plural(sent, 'message')} of earlier runs`);
     if (left > 0) warn(`${plural(left, 'message')} of earlier runs still unsent in ${queueDir}`);
   } catch (error) {

@@ -13,6 +13,7 @@ async function expectQueued(host: Host, cause: RegExp): Promise<void> {
   );
   expect(stderr).toMatch(cause);
   expect(stderr).toContain(`the message waits in ${host.root}/state/queue`);
+  expect(stderr).not.toContain('earlier runs');
   expect(host.queue()).toHaveLength(1);
 }
 
