@@ -28,10 +28,11 @@ const held = new Set<string>();
  * Takes a lock or fails at once.
  * @param runDir where locks lie (setting GARNER_RUN_DIR); made if missing
  * @param name what is locked, e.g. `agent-mediawiki`
+ * @param what it is for, as a message calls it
  * @returns the lock; disposing it, or the end of the process, releases it
  * @throws locked, naming the holder
  */
-export function acquireLock(runDir: string, name: string): Disposable {
+export function acquireLock(runDir: string, name: string, what = name): Disposable {
   // who holds it, for the message only; a file of its own, because closing a second descriptor of the lock file
   // would release the lock
   const holder = join(runDir, `${name}.holder`);
@@ -47,7 +48,7 @@ export function acquireLock(runDir: string, name: string): Disposable {
     db = lockFile(path);
   } catch (error) {
     if ((error as { errcode?: number }).errcode === SQLITE_BUSY) {
-      throw cannot('locked', 'start', name, `another run is under way${readHolder(holder)}`);
+      throw cannot('locked', 'start', what, `another run is under way${readHolder(holder)}`);
     }
     throw cannot('io', 'make the lock', path, error, {
       hint: 'set GARNER_RUN_DIR to a local directory of your own',

@@ -20,12 +20,18 @@ export interface RunLock {
  * Takes the lock of a run.
  * @param runDir where locks lie
  * @param series which history the run belongs to
+ * @param name what messages call it
  * @param isAsked whether somebody wants it; else the run goes on where it is not to be had
  * @throws io, where it is asked for and can't be made
  */
-export async function lockRun(runDir: string, series: string, isAsked: boolean): Promise<RunLock> {
+export async function lockRun(
+  runDir: string,
+  series: string,
+  isAsked: boolean,
+  name = series,
+): Promise<RunLock> {
   const acquire = (): RunLock => {
-    const lock = acquireLock(runDir, lockName(series));
+    const lock = acquireLock(runDir, lockName(series), name);
     return { release: () => lock[Symbol.dispose]() };
   };
   try {

@@ -47,7 +47,9 @@ export async function runAndTell(
   const name = settings.name ?? wrapped.name;
   const series = settings.name === undefined || wrapped.makesArchive ? wrapped.series : jobSeries(name);
   const waitMs = jitterOf(host, name, jitterMs);
-  const lock: RunLock & { failure?: string } = await lockRun(runDir, series, isLockAsked).catch(notLocked);
+  const lock: RunLock & { failure?: string } = await lockRun(runDir, series, isLockAsked, name).catch(
+    notLocked,
+  );
   const runId = randomUUID();
   const begins = () => tellStart({ id: runId, name, host }, settings);
   const ended =
