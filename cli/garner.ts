@@ -8,6 +8,7 @@ import { archiveCommands } from './archive.ts';
 import { findCommand } from './commands.ts';
 import { checkConfiguration } from './config-check.ts';
 import { declareDoctor } from './doctor/command.ts';
+import { declareInit } from './init/command.ts';
 
 export const main: CommandMain = async (args, context) => {
   const [first = ''] = args;
@@ -17,7 +18,7 @@ export const main: CommandMain = async (args, context) => {
   const program = declareProgram(
     'garner',
     'Backs up application data of many hosts and proves that it can be restored. Runs any of its commands too.',
-    'garner doctor\ngarner agents\ngarner archive show /var/lib/garner/work/<archive>.tar\ngarner notify -- agent-mediawiki',
+    'garner init\ngarner doctor\ngarner agents\ngarner archive show /var/lib/garner/work/<archive>.tar\ngarner notify -- agent-mediawiki',
   );
   program
     .command('agents')
@@ -54,6 +55,7 @@ export const main: CommandMain = async (args, context) => {
       if (files.length === 0) process.stdout.write(`no configuration file in ${configDirectory()}\n`);
       process.exitCode = files.some(({ problem }) => problem !== undefined) ? EXIT.usage.code : EXIT.ok.code;
     });
+  declareInit(program, context);
   declareDoctor(program, context);
   return runProgram(program, args);
 };

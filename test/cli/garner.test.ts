@@ -59,6 +59,7 @@ test.each([
   'garner archive show',
   'garner archive verify',
   'garner doctor',
+  'garner init',
   'garner config check',
 ])('%s --help has an example', async (command) => {
   const [program = '', ...args] = command.split(' ');
