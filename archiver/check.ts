@@ -1,6 +1,6 @@
 // Looks at what came, what is kept and what is to come, and says what is wrong with it. It reads the catalog, names on the
 // disk and nothing else, asks no host, and takes no lock: it may run while a pull does.
-import { statfsSync } from 'node:fs';
+import { accessSync, constants, statfsSync } from 'node:fs';
 import type { Catalog } from './catalog/catalog.ts';
 import { checkDisk, type Disk, type DiskSample, forecast } from './checks/disk.ts';
 import { checkDue, checkNeverCame, expectedEvery } from './checks/due.ts';
@@ -81,5 +81,16 @@ export async function check(
 function readDisk(root: string, samples: readonly DiskSample[], now: Date): Disk {
   const { bavail, blocks, bsize } = statfsSync(root);
   const freeBytes = bavail * bsize;
-  return { freeBytes, totalBytes: blocks * bsize, fullAt: forecast(samples, freeBytes, now) };
+  const fullAt = forecast(samples, freeBytes, now);
+  return { freeBytes, totalBytes: blocks * bsize, isReadOnly: isReadOnly(root), fullAt };
+}
+
+function isReadOnly(root: string): boolean {
+  try {
+    accessSync(root, constants.W_OK);
+    return false;
+  } catch (error) {
+    // that whoever checks may not write is no trouble
+    return (error as NodeJS.ErrnoException).code === 'EROFS';
+  }
 }

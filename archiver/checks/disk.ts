@@ -12,6 +12,8 @@ export interface DiskSample {
 export interface Disk {
   freeBytes: number;
   totalBytes: number;
+  /** Nothing can be written: as a disk with errors is mounted anew, or the wrong way. */
+  isReadOnly: boolean;
   /** When it will be full, as far as that is known. */
   fullAt: string | undefined;
 }
@@ -47,7 +49,12 @@ export function forecast(samples: readonly DiskSample[], freeBytes: number, now:
   return new Date(now.getTime() + leftMs).toISOString();
 }
 
-export function checkDisk({ freeBytes, totalBytes, fullAt }: Disk, now: Date): Finding[] {
+export function checkDisk({ freeBytes, totalBytes, isReadOnly, fullAt }: Disk, now: Date): Finding[] {
+  const about = { check: 'disk', subject: 'archiver' } as const;
+  if (isReadOnly) {
+    const detail = 'nothing can be pulled: see what the kernel says of it';
+    return [{ ...about, level: 'critical', reason: 'the archive disk is read-only', detail }];
+  }
   const days =
     fullAt === undefined ? Number.POSITIVE_INFINITY : (Date.parse(fullAt) - now.getTime()) / DAY_MS;
   const isFull = freeBytes < totalBytes * CRITICAL_SHARE;
@@ -55,5 +62,5 @@ export function checkDisk({ freeBytes, totalBytes, fullAt }: Disk, now: Date): F
   const level = days <= CRITICAL_DAYS || isFull ? 'critical' : 'warning';
   const when = fullAt === undefined ? '' : `, full on ${fullAt.slice(0, 10)} as it grows`;
   const detail = `${formatSize(freeBytes)} of ${formatSize(totalBytes)} free${when}`;
-  return [{ check: 'disk', level, subject: 'archiver', reason: 'the archive disk gets full', detail }];
+  return [{ ...about, level, reason: 'the archive disk gets full', detail }];
 }

@@ -1,5 +1,6 @@
 import { mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { main } from '../../archiver/archiver.ts';
 import type { Catalog } from '../../archiver/catalog/catalog.ts';
@@ -64,6 +65,19 @@ describe('archiver check', () => {
       await catalog.notePolls([polled('web1'), polled('web2')]);
     });
     expect((await look()).findings).toEqual([]);
+  });
+
+  test('finds a disk that is read-only', async () => {
+    archiver.configureHosts(['web1']);
+    await execa('mount', ['--bind', archiver.root, archiver.root]);
+    try {
+      await execa('mount', ['-o', 'remount,ro,bind', archiver.root]);
+      const report = await look();
+      expect(brief(report)).toEqual(['critical pull archiver', 'critical disk archiver']);
+      expect(report.findings[1]?.reason).toBe('the archive disk is read-only');
+    } finally {
+      await execa('umount', [archiver.root]);
+    }
   });
 
   test('finds what fails at its host from the first day, and what a clock of the future would hide', async () => {
@@ -202,7 +216,7 @@ describe('the forecast of the archive disk', () => {
     [undefined, 1e9, ['critical']],
   ])('full in %s days with %d bytes free: %j', (days, freeBytes, levels) => {
     const fullAt = days === undefined ? undefined : at(days);
-    const found = checkDisk({ freeBytes, totalBytes: 2e12, fullAt }, new Date(NOW));
+    const found = checkDisk({ freeBytes, totalBytes: 2e12, isReadOnly: false, fullAt }, new Date(NOW));
     expect(found.map(({ level }) => level)).toEqual(levels);
   });
 
@@ -274,7 +288,7 @@ describe('formats', () => {
     findings,
     series: [],
     pulled: new Map([['web1', at(0)]]),
-    disk: { freeBytes: 5e9, totalBytes: 20e9, fullAt: undefined },
+    disk: { freeBytes: 5e9, totalBytes: 20e9, isReadOnly: false, fullAt: undefined },
   });
   const finding: Finding = {
     check: 'failing',
