@@ -11,7 +11,7 @@ import {
   readSync,
   renameSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { HISTORY_DIRECTORY, parseHistory, parseHistoryFile } from '../archive/history.ts';
 import { syncDirectory, writeFully } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
@@ -46,29 +46,46 @@ export async function copyHistory(
   );
   const directory = join(root, host, HISTORY_DIRECTORY);
   for (const { name, sizeBytes } of entries.slice(0, MAX_FILES)) {
-    const copy = join(directory, name);
-    const path = `${HISTORY_DIRECTORY}/${name}`;
-    if (fileSize(copy) === sizeBytes) continue; // it only ever grows
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    checkSpace(root, path, Math.max(0, sizeBytes - (fileSize(copy) ?? 0)));
-    let isNew = fileSize(copy) === undefined;
-    if (!(await append(store, path, directory, name))) {
-      const aside = `${copy}.${new Date().toISOString().replace(/[-:.]/g, '')}`;
-      renameSync(copy, aside);
-      onWarning(`its ${path} does not go on from what was copied before, which is kept as ${aside}`);
-      isNew = true;
-      await append(store, path, directory, name);
-    }
+    // one that a killed run has copied may not have been read
+    const isNew = await copyOne(
+      root,
+      store,
+      join(directory, name),
+      `${HISTORY_DIRECTORY}/${name}`,
+      sizeBytes,
+      onWarning,
+    );
     await importHistory(catalog, directory, name, host, isNew);
   }
+}
+
+/** @returns whether it is another file than before */
+async function copyOne(
+  root: string,
+  store: Store,
+  copy: string,
+  path: string,
+  sizeBytes: number,
+  onWarning: (message: string) => void,
+): Promise<boolean> {
+  const keptBytes = fileSize(copy) ?? 0;
+  if (keptBytes === sizeBytes) return false; // it only ever grows
+  mkdirSync(dirname(copy), { recursive: true, mode: 0o700 });
+  checkSpace(root, path, Math.max(0, sizeBytes - keptBytes));
+  if (await append(store, path, copy)) return keptBytes === 0;
+  const aside = `${copy}.${new Date().toISOString().replace(/[-:.]/g, '')}`;
+  renameSync(copy, aside);
+  onWarning(`its ${path} does not go on from what was copied before, which is kept as ${aside}`);
+  await append(store, path, copy);
+  return true;
 }
 
 /**
  * Adds to a copy what the host's file has more.
  * @returns false where that does not go on from the copy: nothing was added
  */
-async function append(store: Store, path: string, directory: string, name: string): Promise<boolean> {
-  const copy = join(directory, name);
+async function append(store: Store, path: string, copy: string): Promise<boolean> {
+  const directory = dirname(copy);
   const keptBytes = fileSize(copy) ?? 0;
   const seam =
     keptBytes === 0 ? Buffer.alloc(0) : readPart(copy, Math.max(0, keptBytes - SEAM_BYTES), SEAM_BYTES);
@@ -130,7 +147,7 @@ async function importHistory(
   const series = { host, application, instance };
   const { readBytes, damagedCount } = await catalog.historyPosition(series);
   const sizeBytes = fileSize(join(directory, name)) ?? 0;
-  if (readBytes === sizeBytes) return;
+  if (!isNew && readBytes === sizeBytes) return;
   const known = !isNew && readBytes <= sizeBytes ? readBytes : 0; // shorter than it was: another file
   const from = Math.max(known, sizeBytes - MAX_IMPORT_BYTES);
   const tail = readPart(join(directory, name), from, sizeBytes - from);

@@ -159,7 +159,7 @@ export async function pullHost(
     report.pulled.sort((a, b) => (order.get(a.name) ?? 0) - (order.get(b.name) ?? 0));
     if (isGone || dryRun) return report;
     if (host.remove) await sweepSource(run, store, entries, host);
-    await copyHistory(run, store, host.name).catch((error) => {
+    await copyHistory(run, store, host.name, (message) => addWarning(report, message)).catch((error) => {
       signal.throwIfAborted();
       addWarning(report, `its history was not copied: ${describe(error)}`);
     });

@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto';
-import { appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -142,8 +152,53 @@ describe("a host's history", () => {
     mkdirSync(join(archiver.workDir('web1'), 'history'));
     cpSync(history, join(archiver.workDir('web1'), 'history/mediawiki-web1.jsonl'));
     await using store = openFileStore(archiver.workDir('web1'));
-    await archiver.inProcess((of) => copyHistory(of, store, 'web1'));
+    await archiver.inProcess((of) => copyHistory(of, store, 'web1', () => {}));
     expect(await sqlite('SELECT count(*) FROM runs')).toBe('1');
+  });
+
+  test('F39 is not changed here by its host: one that was rewritten or cut is copied beside it, and told', async () => {
+    const directory = join(archiver.workDir('web1'), 'history');
+    const atHost = join(directory, 'mediawiki-web1.jsonl');
+    mkdirSync(directory);
+    const warnings: string[] = [];
+    const copy = async (): Promise<string[]> => {
+      await using store = openFileStore(archiver.workDir('web1'));
+      await archiver.inProcess((of) => copyHistory(of, store, 'web1', (message) => warnings.push(message)));
+      return readdirSync(join(history, '..'))
+        .sort()
+        .map((name) => readFileSync(join(history, '..', name), 'utf8'));
+    };
+    const long = Array.from({ length: 9 }, (_, index) => run(index + 11)).join('');
+    writeFileSync(atHost, long);
+    expect(await copy()).toEqual([long]);
+    appendFileSync(atHost, run(20));
+    expect(await copy()).toEqual([long + run(20)]);
+    expect(warnings).toEqual([]);
+    // longer than it was, and another
+    const other = run(21, 'failed').repeat(40);
+    writeFileSync(atHost, other);
+    expect(await copy()).toEqual([other, long + run(20)]);
+    writeFileSync(atHost, run(22));
+    expect((await copy()).toSorted()).toEqual([run(22), other, long + run(20)].toSorted());
+    expect(warnings).toHaveLength(2);
+    expect(warnings[0]).toMatch(
+      /^its history\/mediawiki-web1.jsonl does not go on from what was copied before/,
+    );
+    expect(await sqlite('SELECT count(*) FROM runs')).toBe('12');
+  });
+
+  test('F39 is copied up to a limit, with all that was put aside', async () => {
+    const directory = join(archiver.workDir('web1'), 'history');
+    mkdirSync(directory);
+    for (const name of ['mediawiki', 'confluence']) {
+      writeFileSync(join(directory, `${name}-web1.jsonl`), '');
+      truncateSync(join(directory, `${name}-web1.jsonl`), 140 << 20);
+    }
+    await using store = openFileStore(archiver.workDir('web1'));
+    const copied = archiver.inProcess((of) => copyHistory(of, store, 'web1', () => {}));
+    await expect(copied).rejects.toMatchObject({ code: 'store-limit' });
+    const copies = readdirSync(join(history, '..')).map((name) => statSync(join(history, '..', name)).size);
+    expect(copies.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(256 << 20);
   });
 
   test('F51 is read as foreign text: lines that are none are counted and left out, a torn one is waited for', async () => {
