@@ -31,6 +31,10 @@ export interface PushReport {
   failures: (Failure & { name?: string })[];
 }
 
+export function emptyPushReport(target: string): PushReport {
+  return { target, result: 'ok', pushed: [], removed: [], pruned: [], error: null, failures: [] };
+}
+
 export interface PushOptions {
   dryRun: boolean;
   /** Prunes at the target also where much would go at once. */
@@ -71,15 +75,7 @@ export async function pushTo(
   options: PushOptions,
 ): Promise<PushReport> {
   const { signal, dryRun } = options;
-  const report: PushReport = {
-    target: target.name,
-    result: 'ok',
-    pushed: [],
-    removed: [],
-    pruned: [],
-    error: null,
-    failures: [],
-  };
+  const report = emptyPushReport(target.name);
   const fail = (caught: unknown, name?: string): void => {
     signal.throwIfAborted();
     const failure = tellFailure(name === undefined ? target.name : `${target.name}: ${name}`, caught);

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../../lib/command-line.ts';
-import { cannot } from '../../lib/errors.ts';
+import { asGarnerError, cannot } from '../../lib/errors.ts';
 import { runSignal } from '../../lib/interrupt.ts';
 import { acquireLock } from '../../lib/lock.ts';
 import { info, setLogFormat } from '../../lib/log.ts';
@@ -8,8 +8,8 @@ import { startProgress } from '../../lib/progress.ts';
 import { CORE_SETTINGS, loadSettings } from '../../lib/settings.ts';
 import { plural } from '../../lib/text.ts';
 import { configurationFile, readPushConfiguration } from '../configuration.ts';
-import { type PushReport, pushTo } from '../push.ts';
-import { type CommonOptions, worst } from '../run.ts';
+import { emptyPushReport, type PushReport, pushTo } from '../push.ts';
+import { type CommonOptions, tellFailure, worst } from '../run.ts';
 import { bareVerb, EXIT_OF, printJson } from './verb.ts';
 
 interface Options extends CommonOptions {
@@ -34,15 +34,25 @@ export function declarePush(program: Command, context: CommandContext): void {
       const reports: PushReport[] = [];
       try {
         for (const target of configuration.targets) {
-          using _lock = acquireLock(settings.GARNER_RUN_DIR, `archiver-push-${target.name}`);
-          const report = await pushTo(target, configuration, {
-            dryRun,
-            allowLarge: options.allowLarge === true,
-            init: options.init === true,
-            signal: running.signal,
-            onBytes: (count) => progress.add(count),
-          });
-          reports.push(report);
+          try {
+            using _lock = acquireLock(settings.GARNER_RUN_DIR, `archiver-push-${target.name}`);
+            const report = await pushTo(target, configuration, {
+              dryRun,
+              allowLarge: options.allowLarge === true,
+              init: options.init === true,
+              signal: running.signal,
+              onBytes: (count) => progress.add(count),
+            });
+            reports.push(report);
+          } catch (error) {
+            // one to which another run pushes, and may be stuck, holds up no other
+            if (asGarnerError(error).code !== 'locked' || configuration.targets.length === 1) throw error;
+            const failure = tellFailure(target.name, error);
+            reports.push({
+              ...emptyPushReport(target.name),
+              ...{ result: 'failed', error: failure, failures: [failure] },
+            });
+          }
         }
       } finally {
         progress.done();

@@ -4,6 +4,7 @@ import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { readPushConfiguration } from '../../archiver/configuration.ts';
 import { type PushOptions, pushTo } from '../../archiver/push.ts';
+import { acquireLock } from '../../lib/lock.ts';
 import { daysAgo, type TestArchiver, testArchiver } from '../helpers/archiver.ts';
 import { makeArchive } from '../helpers/make-archive.ts';
 import { makeChroot, removeGroup, startSshd, testGroup } from '../helpers/sshd.ts';
@@ -103,6 +104,20 @@ describe('from a work directory', () => {
     writeFileSync(join(inbox, `${name}.tar`), 'another');
     expect(await push()).toMatchObject({ result: 'failed', error: { code: 'store-exists' }, removed: [] });
     expect(await whole(work)).toEqual([name]);
+  });
+
+  test('a target to which another run pushes holds up no other, and is a failure', async () => {
+    const [work, first, second] = ['web1', 'first', 'second'].map((name) => archiver.workDir(name));
+    const { name } = await makeArchive(work as string, { host: 'web1', time: daysAgo(1) });
+    const targets = [first, second].map((to, i) => `  t${i}: {to: "file://${to}", from: ${work}}\n`);
+    writeFileSync(archiver.configFile, `push:\n${targets.join('')}`, { mode: 0o600 });
+    using _lock = acquireLock(join(archiver.directory, 'run'), 'archiver-push-t0');
+    await expect(archiver.runHere(['push'])).rejects.toMatchObject({
+      code: 'hosts-failed',
+      message: expect.stringMatching(/^cannot push to "t0": .*another run is under way/),
+    });
+    expect([tars(first as string), await whole(second as string)]).toEqual([[], [name]]);
+    await expect(archiver.runHere(['push', 't0'])).rejects.toMatchObject({ code: 'locked' });
   });
 
   test('a full target leaves nothing under a final name there, and everything here', async () => {
