@@ -1,6 +1,6 @@
 // The command line of `garner init`.
 import { createInterface } from 'node:readline';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { type CommandContext, exampleText } from '../../lib/command-line.ts';
 import { EXIT } from '../../lib/errors.ts';
 import { runSignal } from '../../lib/interrupt.ts';
@@ -15,7 +15,11 @@ export function declareInit(program: Command, context: CommandContext): void {
     .description('set this host up: find its applications, write the configuration, schedule backups')
     .option('--mail-to <address>', 'who is told by mail how backups end')
     .option('--cron [file]', 'install a cron file (default: /etc/cron.d/garner)')
-    .option('--timer [directory]', 'install timers of systemd (default: /etc/systemd/system)')
+    .addOption(
+      new Option('--timer [directory]', 'install timers of systemd (default: /etc/systemd/system)').conflicts(
+        'cron',
+      ),
+    )
     .option('--backup', 'make a first backup of what is found')
     .option('--yes', 'ask nothing; a schedule and a backup come only by their options')
     .option('--dry-run', 'say what would be written, and write nothing')

@@ -334,6 +334,8 @@ test('pulls: archives that nobody ever fetched, and an archiver that stays away;
   ]);
   const push = { disk: { to: `file://${bench.directory}/disk`, from: bench.workDir } };
   bench.configure('archiver.yaml', JSON.stringify({ push }));
+  expect(await trouble()).toEqual({ schedule: ['warning: no cron line and no timer runs `archiver push`'] });
+  putCron('0 6 * * * root notify -- archiver push\n', 'archiver');
   expect(await trouble()).toEqual({});
   rmSync(join(bench.configDir, 'archiver.yaml'));
   await putVisit(Date.now() - 3 * DAY_MS);

@@ -1,15 +1,10 @@
 // The hosts of archiver.yaml, those that are pulled from and those that are pushed to: each has a key that is known, shows that
 // one, and lets us in.
-import { existsSync } from 'node:fs';
-import {
-  configurationFile,
-  readConfiguration,
-  readPushConfiguration,
-} from '../../../archiver/configuration.ts';
 import { inParallel } from '../../../archiver/in-parallel.ts';
 import { asGarnerError } from '../../../lib/errors.ts';
 import { plural, shellWord } from '../../../lib/text.ts';
 import { openStore } from '../../../stores/open.ts';
+import { type ArchiverFile, readArchiverFile } from '../archiver-file.ts';
 import { broken, type Check, type Finding, warning } from '../check.ts';
 
 const CONNECT_LIMIT_MS = 10_000;
@@ -19,9 +14,9 @@ export const hostKeys: Check = {
   name: 'host-keys',
   limitMs: 120_000,
   async run({ signal }) {
-    const file = configurationFile(undefined);
-    if (!existsSync(file)) return { summary: 'no archiver.yaml', findings: [], isSkipped: true };
-    const hosts = peers(file).filter(({ url }) => url.startsWith('sftp:'));
+    const archiver = readArchiverFile();
+    if (archiver === undefined) return { summary: 'no archiver.yaml', findings: [], isSkipped: true };
+    const hosts = peersOf(archiver).filter(({ url }) => url.startsWith('sftp:'));
     if (hosts.length === 0) return { summary: 'no host is reached by SFTP', findings: [], isSkipped: true };
     const findings: Finding[] = [];
     await inParallel(hosts, { limit: AT_ONCE, places: { total: AT_ONCE, taken: 0 } }, async (host) => {
@@ -42,21 +37,14 @@ interface Peer {
   retry: string;
 }
 
-function peers(file: string): Peer[] {
-  const read = <T>(list: () => T[]): T[] => {
-    try {
-      return list();
-    } catch {
-      return []; // it has none of these, or `configuration` says what is wrong
-    }
-  };
+function peersOf({ file, hosts, targets }: ArchiverFile): Peer[] {
   return [
-    ...read(() => readConfiguration(file).hosts).map(({ name, url, identityFile, hostKeys }) => ({
+    ...hosts.map(({ name, url, identityFile, hostKeys }) => ({
       ...{ name, url, identityFile, hostKeys },
       learn: `archiver init ${name} --accept-new   # then compare it: ssh-keygen -lf on the host`,
       retry: `archiver pull ${name}`,
     })),
-    ...read(() => readPushConfiguration(file, []).targets).map(({ name, url, identityFile, hostKeys }) => ({
+    ...targets.map(({ name, url, identityFile, hostKeys }) => ({
       ...{ name: `push.${name}`, url, identityFile, hostKeys },
       learn: `ssh-keyscan ${addressOf(url)} | ssh-keygen -lf -   # compare it, then: hostKeys in ${file}`,
       retry: `archiver push ${name}`,

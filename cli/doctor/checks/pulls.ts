@@ -1,10 +1,9 @@
 // Whether archives leave this host: a disk that breaks takes those that were never fetched with it.
-import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { PULL_EVERY_MS, readLastPull } from '../../../archive/last-pull.ts';
 import { parseName } from '../../../archive/name.ts';
-import { configurationFile, readPushConfiguration } from '../../../archiver/configuration.ts';
 import { formatDuration, plural } from '../../../lib/text.ts';
+import { readArchiverFile } from '../archiver-file.ts';
 import { broken, type Check, type Finding, type Patient, warning } from '../check.ts';
 
 export const pulls: Check = {
@@ -34,7 +33,7 @@ async function archiveTimes(workDir: string): Promise<number[]> {
 }
 
 function judge(workDir: string, times: number[], { now }: Patient): { summary: string; findings: Finding[] } {
-  const pushes = isPushed(workDir);
+  const pushes = readArchiverFile()?.targets.some(({ from }) => from === workDir) === true;
   const visit = readLastPull(workDir);
   const here = plural(times.length, 'archive');
   const agoMs = visit === undefined ? Infinity : now.getTime() - Date.parse(visit.at);
@@ -59,14 +58,4 @@ function judge(workDir: string, times: number[], { now }: Patient): { summary: s
   if (agoMs < PULL_EVERY_MS) return { summary, findings: [] };
   const what = `no archiver was here for ${formatDuration(agoMs)}; ${plural(waiting.length, 'archive')} since`;
   return { summary, findings: [broken(what, why, 'archiver pull   # on the archive host')] };
-}
-
-/** Whether it leaves by `archiver push`. */
-function isPushed(workDir: string): boolean {
-  const file = configurationFile(undefined);
-  try {
-    return existsSync(file) && readPushConfiguration(file, []).targets.some(({ from }) => from === workDir);
-  } catch {
-    return false; // it has none, or `configuration` says what is wrong
-  }
 }

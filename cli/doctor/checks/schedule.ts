@@ -1,6 +1,7 @@
-// Whether each configured agent is started by something, when it ran last, how that ended, and whether it is late.
+// Whether something starts each configured agent and the archiver, when agents ran last, how that ended, and whether they are late.
 import { existsSync } from 'node:fs';
 import { formatDuration } from '../../../lib/text.ts';
+import { type ArchiverFile, readArchiverFile } from '../archiver-file.ts';
 import { broken, type Check, type Finding, type Patient, type PatientAgent, warning } from '../check.ts';
 import { lastRunOf } from '../last-run.ts';
 import { isOf, readSchedules, runs, type Schedules } from '../schedules.ts';
@@ -12,9 +13,11 @@ export const schedule: Check = {
   limitMs: 20_000,
   async run(patient) {
     const { agents, places } = patient;
-    if (agents.length === 0) return { summary: 'no agent is configured', findings: [], isSkipped: true };
+    const archiver = readArchiverFile();
+    if (agents.length === 0 && archiver === undefined)
+      return { summary: 'nothing is configured', findings: [], isSkipped: true };
     const schedules = readSchedules(places);
-    const findings = ignoredFiles(schedules);
+    const findings = [...ignoredFiles(schedules), ...judgeArchiver(archiver, schedules)];
     const seen: string[] = [];
     for (const agent of agents) {
       findings.push(...judgeEntries(agent, schedules), ...(await judgeRuns(agent, patient)));
@@ -47,9 +50,37 @@ export const schedule: Check = {
         broken(`${byTimer.where} is enabled, and systemd does not run`, why, 'garner init --cron'),
       );
     }
-    return { summary: seen.join(', '), findings };
+    return { summary: seen.join(', ') || 'no agent is configured', findings };
   },
 };
+
+function judgeArchiver(archiver: ArchiverFile | undefined, { scheduled }: Schedules): Finding[] {
+  const wanted = [
+    {
+      verb: 'pull',
+      count: archiver?.hosts.length ?? 0,
+      why: 'archives stay on the hosts that they are to outlive',
+    },
+    {
+      verb: 'push',
+      count: archiver?.targets.length ?? 0,
+      why: 'archives stay on the host that they are to outlive',
+    },
+  ];
+  return wanted
+    .filter(
+      ({ verb, count }) =>
+        count > 0 && !scheduled.some((one) => one.program === 'archiver' && one.args[0] === verb),
+    )
+    .map(({ verb, why }) => {
+      const line = `0 6 * * *  root  notify --schedule "0 6 * * *" -- archiver ${verb}`;
+      return warning(
+        `no cron line and no timer runs \`archiver ${verb}\``,
+        why,
+        `echo '${line}' >> /etc/cron.d/garner-archiver`,
+      );
+    });
+}
 
 const since = (time: string, now: Date): string =>
   formatDuration(Math.max(0, now.getTime() - Date.parse(time)));
