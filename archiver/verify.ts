@@ -10,7 +10,7 @@ import { info } from '../lib/log.ts';
 import { startProgress } from '../lib/progress.ts';
 import type { ArchiveRow } from './catalog/schema.ts';
 import type { HostConfiguration } from './configuration.ts';
-import { archivePath, fileSize } from './layout.ts';
+import { archivePath, changedMs, fileSize } from './layout.ts';
 import { isBad, quarantine } from './quarantine.ts';
 import { type Failure, type Run, tellFailure } from './run.ts';
 
@@ -93,6 +93,7 @@ export async function verifyOne(
     const now = await catalog.find(name);
     return now?.state === 'present' && now.sha256 === expectedSha256;
   };
+  const changed = changedMs(path);
   try {
     if (fileSize(path) === undefined) {
       throw cannot('checksum-mismatch', 'verify', name, 'it is not on the disk any more', {
@@ -109,6 +110,9 @@ export async function verifyOne(
     const error = caught instanceof GarnerError ? caught : cannot('io', 'verify', name, caught);
     using _lock = lock === undefined ? undefined : await whenFree(lock, signal);
     if (!(await isKept())) return undefined;
+    // a pull has fetched it again while this one waited: what was bad was the one before
+    if (lock !== undefined && changedMs(path) !== changed)
+      return await verifyOne(run, row, { bytesPerSecond });
     if (fileSize(path) === undefined) await catalog.change([name], { verified: null });
     else if (isBad(error)) await quarantine(run, row, path, error);
     // a disk that can't read it: it may be good, and counts for nothing until it was read

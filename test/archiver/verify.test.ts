@@ -1,13 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { check } from '../../archiver/check.ts';
-import { deleteArchive } from '../../archiver/layout.ts';
+import type { HostConfiguration } from '../../archiver/configuration.ts';
+import { pruneHost } from '../../archiver/prune.ts';
 import { pullHosts } from '../../archiver/pull.ts';
+import type { Run } from '../../archiver/run.ts';
 import { type VerifyOptions, type VerifyReport, verifyHosts } from '../../archiver/verify.ts';
 import { acquireLock } from '../../lib/lock.ts';
+import { policySchema } from '../../lib/retention.ts';
 import { daysAgo, type TestArchiver, testArchiver } from '../helpers/archiver.ts';
 import { type MadeArchive, makeArchive } from '../helpers/make-archive.ts';
 
@@ -37,6 +40,7 @@ const verify = (options: Partial<VerifyOptions> = {}): Promise<VerifyReport> =>
   );
 const verifiedOn = (name: string, time: string): Promise<string> =>
   archiver.query(`UPDATE archives SET verified_at = '${time}' WHERE name = '${name}'`);
+const host = (run: Run): HostConfiguration => run.configuration.hosts[0] as HostConfiguration;
 const namesIn = ({ verified }: VerifyReport): string[] => verified.map(({ name }) => name);
 const here = ({ name }: MadeArchive): string => join(archiver.root, `web1/mediawiki/${name}.tar`);
 
@@ -109,15 +113,27 @@ describe('archiver verify', () => {
   });
 
   test('F46 has nothing to say of what was pruned while it was at it', async () => {
-    const [gone, good] = (await fill(2)) as [MadeArchive, MadeArchive];
-    const report = await archiver.inProcess((run) => {
-      const { catalog } = run;
-      const find: typeof catalog.find = (name) =>
-        catalog.find(name).then((row) => (row?.name === gone.name ? { ...row, state: 'removed' } : row));
-      deleteArchive(here(gone));
-      const pruned = { ...run, catalog: { ...catalog, find } };
-      return verifyHosts(pruned, run.configuration.hosts, { olderThanMs: 0, lock });
-    });
-    expect(report).toMatchObject({ verified: [{ name: good.name }], failed: [], leftCount: 0 });
+    const [gone, good] = (await fill(2, randomBytes(1_500_000))) as [MadeArchive, MadeArchive];
+    const verifying = verify({ bytesPerSecond: 3_000_000 });
+    const policy = policySchema.parse({ last: 1 });
+    const options = { dryRun: false, allowLarge: false, allowOdd: false };
+    await archiver.inProcess((run) => pruneHost(run, host(run), policy, options));
+    expect(existsSync(here(gone))).toBe(false);
+    expect(await verifying).toMatchObject({ verified: [{ name: good.name }], failed: [], leftCount: 0 });
+    expect(existsSync(join(archiver.root, '.quarantine'))).toBe(false);
+  });
+
+  test('F37 reads again what was fetched again while it waited, rather than put the good one away', async () => {
+    const [archive] = (await fill(1)) as [MadeArchive];
+    flip(here(archive));
+    const waited = (): Disposable => {
+      const held = lock();
+      rmSync(here(archive));
+      copyFileSync(archive.path, here(archive));
+      return held;
+    };
+    expect(await verify({ lock: waited })).toMatchObject({ verified: [{ name: archive.name }], failed: [] });
+    expect(existsSync(join(archiver.root, '.quarantine'))).toBe(false);
+    expect(await archiver.query('SELECT state, verified FROM archives')).toBe('present|content');
   });
 });
