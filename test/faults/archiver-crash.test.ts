@@ -94,21 +94,28 @@ describe('a run that is ended', () => {
     expect(archiver.stored().filter((file) => file.includes('.part-'))).toEqual([]);
   });
 
-  test('F46 prune and verify wait for nobody: while a pull runs they say "locked" and touch nothing', async () => {
+  test('F46 while a pull runs, what deletes and writes says "locked"; verify reads what was there, and leaves the rest', async () => {
     archiver.configureHosts(['web1'], { retention: '{last: 1}' });
-    await makeArchive(work, { host: 'web1', time: daysAgo(1) });
+    const here = await makeArchive(work, { host: 'web1', time: daysAgo(2) });
+    await archiver.run(['pull']);
+    const coming = await makeArchive(work, { host: 'web1', time: daysAgo(1) });
+    const part = (): string | undefined => archiver.stored().find((file) => file.includes('.part-'));
     const pull = archiver.run(['pull'], { wrap: straceFault('link', 'signal=STOP:when=1') });
-    while (!archiver.stored().some((file) => file.includes('.part-'))) await sleep(20);
-    for (const verb of ['prune', 'verify', 'rescan', 'pull']) {
+    while (part() === undefined) await sleep(20);
+    for (const verb of ['prune', 'rescan', 'pull']) {
       const { exitCode, stderr } = await archiver.run([verb]);
       expect(exitCode).toBe(4);
       expect(stderr).toContain('another run is under way (pid ');
     }
+    const verify = await archiver.run(['verify', '--json']);
+    expect(verify).toMatchObject({ exitCode: 0, json: { verified: [{ name: here.name }], failed: [] } });
+    expect(part()).toBeDefined();
     const locks = join(archiver.directory, 'run');
-    const holder = readdirSync(locks).find((name) => name.endsWith('.holder')) as string;
+    const holder = readdirSync(locks).find((name) => /^archiver-[0-9a-f]+\.holder$/.test(name)) as string;
     const [, pid] = /^pid (\d+)/.exec(readFileSync(join(locks, holder), 'utf8')) ?? [];
     process.kill(Number(pid), 'SIGCONT');
     expect((await pull).exitCode).toBe(0);
+    expect(await isHere(coming)).toBe(true);
   });
 });
 
