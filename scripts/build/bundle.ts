@@ -33,7 +33,13 @@ const COMMON = {
   legalComments: 'none', // THIRD-PARTY-NOTICES has them
   logLevel: 'silent',
 } as const satisfies BuildOptions;
-const SMALL = { platform: 'node', target: TARGET, minifyWhitespace: true, minifySyntax: true } as const;
+const SMALL = {
+  platform: 'node',
+  target: TARGET,
+  minifyWhitespace: true,
+  minifySyntax: true,
+  lineLimit: 160, // Node prints the line of an error that nobody catches
+} as const;
 
 export interface Bundle {
   code: string;
@@ -90,8 +96,9 @@ function load(name) {
   if (!Object.hasOwn(CHUNKS, name)) return require(name);
   if (loaded[name] === undefined) {
     const module = (loaded[name] = { exports: {} });
-    const source = '(function (require, module, exports, __filename) {' + CHUNKS[name] + '\\n})';
-    new Script(source, { filename: 'garner/' + name }).runInThisContext()(load, module, module.exports, __filename);
+    const source = '(function (require, module, exports, __filename, __dirname) {' + CHUNKS[name] + '\\n})';
+    const run = new Script(source, { filename: 'garner/' + name }).runInThisContext();
+    run(load, module, module.exports, __filename, __dirname);
   }
   return loaded[name].exports;
 }

@@ -20,6 +20,7 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commandNames } from '../../cli/commands.ts';
 import own from '../../package.json' with { type: 'json' };
+import { startSshd } from '../helpers/sshd.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const BUILD = join(ROOT, 'scripts/build.ts');
@@ -151,6 +152,28 @@ describe('the single executable', () => {
     expect(made).toBe(expected);
   });
 
+  it('pulls over SFTP what it has backed up', async () => {
+    const sshd = await startSshd();
+    try {
+      writeFileSync(
+        at('by-executable/config/archiver.yaml'),
+        `archive: ${at('store')}\ncatalog: ${at('store/catalog.sqlite')}\nhosts:\n  web1.example.org:
+    url: ${sshd.url(at('by-executable/work'))}\n    identityFile: ${sshd.identityFile}\n`,
+      );
+      const env = { GARNER_CONFIG_DIR: at('by-executable/config'), GARNER_RUN_DIR: at('by-executable/run') };
+      await run('garner', ['archiver', 'init', '--accept-new'], env);
+      const { stdout } = await run('garner', ['archiver', 'pull', '--json'], env);
+      const pulled: { name: string; sha256: string }[] = JSON.parse(stdout).hosts[0].pulled;
+      expect(pulled).toHaveLength(2);
+      for (const { name, sha256 } of pulled) {
+        const { stdout: sum } = await execa('sha256sum', [at(`by-executable/work/${name}.tar`)]);
+        expect(sum.split(' ')[0]).toBe(sha256);
+      }
+    } finally {
+      await sshd.stop();
+    }
+  });
+
   it('runs any command by its name, and is silent about its making', async () => {
     const { stdout, stderr } = await run('garner', ['archiver', '--version'], {
       NODE_OPTIONS: '--no-such-option',
@@ -256,6 +279,9 @@ describe('the Debian package', () => {
   it('leaves archives and the settings of the administrator, whatever is purged', async () => {
     mkdirSync(join(host, 'var/lib/garner/work'), { recursive: true });
     writeFileSync(join(host, 'var/lib/garner/work/kept.tar'), 'archive');
+    writeFileSync(join(host, 'etc/garner/garner.env'), 'NOTIFY_EMAIL_TO=admins@example.org\n');
+    await dpkg('--remove', 'garner');
+    expect(readFileSync(join(host, 'etc/garner/garner.env'), 'utf8')).toContain('admins@example.org');
     await dpkg('--purge', 'garner');
     expect(existsSync(join(host, 'usr/bin/garner'))).toBe(false);
     expect(existsSync(join(host, 'etc/garner/garner.env'))).toBe(false);
