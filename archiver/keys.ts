@@ -51,7 +51,9 @@ export async function listKeys(run: Run): Promise<KeysReport> {
       );
       for (const key of recipients) useOf(key).archives += 1;
       const open = recipients.filter((key) => !retired.has(key));
-      if (open.length === 1) useOf(open[0] as string).neededBy.push(name);
+      // one that came for retired keys alone is lost with any of them, for all that is known
+      const last = open.length === 0 ? recipients : open.length === 1 ? open : [];
+      for (const key of last) useOf(key).neededBy.push(name);
     } catch (error) {
       const { code, message } = asGarnerError(error);
       unreadable.push({ name, code, message });
@@ -69,10 +71,16 @@ function recipientsOf(path: string): string[] {
 
 /**
  * Notes that a key will be destroyed.
+ * @throws usage where it is mistyped: no archive needs what is no key
  * @throws key-needed where a kept archive would be lost with it, or may be
  */
 export async function retireKey(run: Run, key: string): Promise<void> {
   const { keys, unreadable } = await listKeys(run);
+  if (!keys.some((use) => use.key === key) && !isRecipient(key)) {
+    throw cannot('usage', 'use option', '--retire', 'that is no age recipient: mistyped?', {
+      hint: 'archiver keys lists those that kept archives name',
+    });
+  }
   const refuse = (cause: string, hint: string): Error =>
     cannot('key-needed', 'retire key', key, cause, { hint });
   const needed = keys.find((use) => use.key === key)?.neededBy ?? [];
@@ -92,4 +100,23 @@ export async function retireKey(run: Run, key: string): Promise<void> {
   if (unreadable[0] !== undefined)
     throw refuse(`an archive can't be read: ${unreadable[0].message}`, 'archiver verify');
   await run.catalog.change([], {}, { kind: 'key-retired', subject: key, detail: {} });
+}
+
+const BECH32 = 'qpzry9x8gf2tvdw0s3jn54khce6mua7l';
+const GENERATORS = [0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3];
+
+/** @returns whether it is an age recipient by its checksum, which is Bech32's (BIP 173): a typo is none */
+export function isRecipient(text: string): boolean {
+  const [, prefix, data] = /^(age1?[a-z0-9-]*)1([a-z0-9]{6,})$/.exec(text) ?? [];
+  if (prefix === undefined || data === undefined) return false;
+  const codes = [...prefix].map((letter) => letter.charCodeAt(0));
+  const values = [...data].map((letter) => BECH32.indexOf(letter));
+  if (values.includes(-1)) return false;
+  let sum = 1;
+  for (const value of [...codes.map((code) => code >> 5), 0, ...codes.map((code) => code & 31), ...values]) {
+    const top = sum >>> 25;
+    sum = ((sum & 0x1ffffff) << 5) ^ value;
+    for (const [bit, generator] of GENERATORS.entries()) if ((top >> bit) & 1) sum ^= generator;
+  }
+  return sum === 1;
 }

@@ -3,7 +3,7 @@ import type { CommandContext } from '../../lib/command-line.ts';
 import { EXIT } from '../../lib/errors.ts';
 import { info, warn } from '../../lib/log.ts';
 import { formatTable } from '../../lib/table.ts';
-import { escapeControls } from '../../lib/text.ts';
+import { escapeControls, plural } from '../../lib/text.ts';
 import { type KeyUse, listKeys, retireKey } from '../keys.ts';
 import { type CommonOptions, setUp, withStore } from '../run.ts';
 import { bareVerb, printJson } from './verb.ts';
@@ -23,15 +23,19 @@ export function declareKeys(program: Command, context: CommandContext): void {
         await withStore(setup, 'keys', (run) => retireKey(run, retire));
         if (options.json) printJson({ result: 'ok', retired: retire });
         info(
-          `retired: no kept archive needs ${escapeControls(retire)}; take it out of GARNER_AGE_RECIPIENTS first`,
+          `no kept archive needs ${retire}: its identity may go once no host has it in GARNER_AGE_RECIPIENTS`,
         );
         return;
       }
       const report = await withStore(setup, 'keys', listKeys);
-      const result = report.unreadable.length > 0 ? 'warnings' : 'ok';
+      const lost = report.keys.filter(({ retired, neededBy }) => retired && neededBy.length > 0);
+      const result = report.unreadable.length + lost.length > 0 ? 'warnings' : 'ok';
       if (options.json) printJson({ result, ...report });
       else process.stdout.write(formatKeys(report.keys));
       for (const { name, message } of report.unreadable) warn(`${name}: ${message}`);
+      for (const { key, neededBy } of lost) {
+        warn(`${key} is retired, and ${plural(neededBy.length, 'kept archive')} came for retired keys alone`);
+      }
       if (result === 'warnings') process.exitCode = EXIT.warnings.code;
     });
 }

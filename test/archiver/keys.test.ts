@@ -2,7 +2,7 @@ import { rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { listKeys, retireKey } from '../../archiver/keys.ts';
+import { isRecipient, listKeys, retireKey } from '../../archiver/keys.ts';
 import { daysAgo, type TestArchiver, testArchiver } from '../helpers/archiver.ts';
 import { makeArchive } from '../helpers/make-archive.ts';
 
@@ -71,4 +71,27 @@ test('no key is retired while an archive may need it: one that names none, one t
     exitCode: 3,
     stdout: 'no kept archive is encrypted',
   });
+});
+
+test('a mistyped key is not retired, and is not shown; one that no archive names is', async () => {
+  const key = await makeKey('key');
+  await expect(retire(`${key.slice(0, -1)}${key.endsWith('q') ? 'p' : 'q'}`)).rejects.toMatchObject({
+    message: 'cannot use option "--retire": that is no age recipient: mistyped?',
+    exitCode: 2,
+  });
+  await retire(key);
+  // of the documentation of age-plugin-yubikey
+  expect(isRecipient('age1yubikey1q2w7u3vpya839jxxuq8g0sedh3d740d4xvn639sqhr95ejj8vu3hyfumptt')).toBe(true);
+});
+
+test('what came for a retired key alone is told', async () => {
+  const key = await makeKey('key');
+  await retire(key);
+  await deliver(1, [key]);
+  await archiver.run(['pull']);
+  expect(await archiver.run(['keys'])).toMatchObject({
+    exitCode: 3,
+    stderr: expect.stringContaining(`${key} is retired, and 1 kept archive came for retired keys alone`),
+  });
+  await expect(retire(key)).rejects.toMatchObject({ code: 'key-needed' });
 });
