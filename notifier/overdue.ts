@@ -100,11 +100,15 @@ async function look(
   }
   const files = expected.isNoted ? [notePath(stateDir, series), file] : [file];
   const name = runs.at(-1)?.name ?? expected.name;
+  const isDue = (at: string | undefined): boolean => {
+    const ageMs = at === undefined ? Infinity : now.getTime() - Date.parse(at);
+    return ageMs < 0 || ageMs >= remindMs;
+  };
+  const noteTold = (): void => keepNote(stateDir, { ...expected, toldAt: now.toISOString() });
   if (finding.state === 'doubtful') {
-    const ageMs = toldAt === undefined ? Infinity : now.getTime() - Date.parse(toldAt);
-    const isTold = ageMs < 0 || ageMs >= remindMs;
+    const isTold = isDue(toldAt);
     const note = (): void => {
-      if (isTold) keepNote(stateDir, { ...expected, toldAt: now.toISOString() });
+      if (isTold) noteTold();
     };
     const summary = `cannot tell whether it has run: ${finding.cause}`;
     return { trouble: { name, files, finding, summary, tell: isTold }, note };
@@ -112,9 +116,17 @@ async function look(
   const what = isRunning ? 'not done, though a run is under way' : 'not begun';
   const summary = `due ${showTime(finding.dueAt)} and ${what}`;
   const run = missedRun(name, summary, now, finding);
-  const isTold = finding.isNew && decide(run, runs, remindMs).tell;
+  // one that is due once a month would else be told once a month
+  const lastTold = runs.findLast(({ result, told }) => result === 'missed' && told)?.finishedAt;
+  const isReminder = expected.isNoted && remindMs > 0 && isDue(lastTold) && isDue(toldAt);
+  const isTold = finding.isNew
+    ? decide(run, runs, remindMs).tell && (lastTold === undefined || isDue(toldAt))
+    : isReminder;
   const note = async (): Promise<void> => {
-    if (!finding.isNew) return;
+    if (!finding.isNew) {
+      if (isTold) noteTold();
+      return;
+    }
     try {
       const workDir = await openWorkDir(dirname(dirname(file)), group, signal);
       appendRun(workDir, series, host, { ...run, told: isTold });

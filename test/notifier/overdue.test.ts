@@ -217,6 +217,20 @@ describe('notify overdue', () => {
     expect(await look()).toBe(1);
   });
 
+  it('F59 reminds of a run that was missed, however rarely it is due', async () => {
+    const day = 24;
+    const at = (hoursAgo: number): string => new Date(now.getTime() - hoursAgo * HOUR_MS).toISOString();
+    const monthly = { schedule: 'every 30d', nextDueAt: at(2 * day) };
+    const missed = { schedule: 'every 30d', nextDueAt: at(-28 * day), result: 'missed', told: true } as const;
+    write('wiki', run(32 * day, monthly, now), run(1.9 * day, missed, now));
+    expect([await look(), host.gotMail()]).toEqual([1, false]); // nobody said that it is expected here
+    const history = historyFile('wiki');
+    expectRun(settings().stateDir, { series: 'wiki', name: 'wiki', history });
+    expect([await look(), host.gotMail()]).toEqual([1, true]);
+    expect([await look(), host.gotMail()]).toEqual([1, false]);
+    expect(readFileSync(history, 'utf8').trim().split('\n')).toHaveLength(2);
+  });
+
   it('F59 tells a run that is under way for longer than a day', async () => {
     write('wiki', hourly(26, {}, now));
     const lock = await lockRun(settings().runDir, 'wiki', true);
