@@ -50,6 +50,8 @@ export interface StoredArchive {
   path: string;
   sizeBytes: number;
   modifiedMs: number;
+  /** When its bytes, name or rights were last changed, in milliseconds since 1970; nobody can set it back. */
+  changedMs: number;
 }
 
 /** @returns what is under archives' names where archives of a host belong; other files are left out */
@@ -62,8 +64,8 @@ export function storedArchives(root: string, host: string): StoredArchive[] {
       const parsed = parseName(name);
       if (parsed?.host !== host || groupName(parsed.application, parsed.instance) !== group) continue;
       const path = join(root, host, group, entry.name);
-      const { size, mtimeMs } = lstatSync(path);
-      found.push({ name, parsed, path, sizeBytes: size, modifiedMs: mtimeMs });
+      const { size, mtimeMs, ctimeMs } = lstatSync(path);
+      found.push({ name, parsed, path, sizeBytes: size, modifiedMs: mtimeMs, changedMs: ctimeMs });
     }
   }
   return found.toSorted((a, b) => a.parsed.time.getTime() - b.parsed.time.getTime());

@@ -12,7 +12,7 @@ import type { ArchiveRow } from './catalog/schema.ts';
 import type { Finding } from './checks/finding.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { whatHolds } from './evidence.ts';
-import { archivePath, changedMs, deleteArchive, fileSize, storedArchives } from './layout.ts';
+import { archivePath, deleteArchive, fileSize, type StoredArchive, storedArchives } from './layout.ts';
 import { sweepListings } from './listings.ts';
 import type { Run } from './run.ts';
 import { loadSeries } from './series.ts';
@@ -54,12 +54,13 @@ export async function pruneHost(
 ): Promise<PruneReport> {
   const report = emptyPruneReport();
   if (!dryRun) await settleInterrupted(run, host.name);
-  if (!dryRun) report.refused.push(...(await verifyTouched(run, host.name)));
+  let onDisk = lookAtDisk(run, host.name);
+  if (!dryRun && (await verifyTouched(run, host.name, onDisk, report))) onDisk = lookAtDisk(run, host.name);
   const series = await loadSeries(run, host.name);
   const rows = series
     .flatMap(({ archives }) => archives)
     .filter(({ state }) => state === 'present' || state === 'removing');
-  const doubt = findDoubt(run.configuration.root, host.name, rows);
+  const doubt = findDoubt(host.name, rows, onDisk);
   if (doubt !== undefined) {
     report.refused.push({ subject: host.name, error: doubt });
     return report;
@@ -70,7 +71,7 @@ export async function pruneHost(
   for (const [group, members] of groups) {
     run.signal.throwIfAborted();
     const subject = `${host.name}/${group}`;
-    const { keep, remove } = planGroup(run, members, policy);
+    const { keep, remove } = planGroup(members, onDisk, policy, run.now);
     report.keep.push(...keep);
     const findings = allowOdd
       ? []
@@ -104,11 +105,24 @@ export function isLarge(removed: number, of: number): boolean {
   return removed > 1 && (removed > LARGE_COUNT || removed > of * LARGE_SHARE);
 }
 
-function planGroup(run: Run, rows: ArchiveRow[], policy: Policy): Pick<PruneReport, 'keep' | 'remove'> {
-  const { root } = run.configuration;
+/** A host's archives by name, each looked at once: there may be a hundred thousand. */
+type OnDisk = ReadonlyMap<string, StoredArchive>;
+
+function lookAtDisk({ configuration }: Run, host: string): OnDisk {
+  return new Map(storedArchives(configuration.root, host).map((archive) => [archive.name, archive]));
+}
+
+function planGroup(
+  rows: ArchiveRow[],
+  onDisk: OnDisk,
+  policy: Policy,
+  now: Date,
+): Pick<PruneReport, 'keep' | 'remove'> {
   // a bad one neither counts nor goes: `verify` moves it to quarantine
-  const isDamaged = (row: ArchiveRow): boolean =>
-    row.problem !== null || fileSize(pathOf(root, row.name)) !== row.size_bytes || wasTouched(root, row);
+  const isDamaged = (row: ArchiveRow): boolean => {
+    const file = onDisk.get(row.name);
+    return row.problem !== null || file?.sizeBytes !== row.size_bytes || wasTouched(row, file);
+  };
   const damaged = new Set(rows.filter(isDamaged));
   const whole = rows.filter((row) => !damaged.has(row));
   const points = whole.map(({ name, time, verified }) => ({
@@ -116,7 +130,7 @@ function planGroup(run: Run, rows: ArchiveRow[], policy: Policy): Pick<PruneRepo
     time: new Date(time),
     verified: verified !== null,
   }));
-  const { keep, remove } = plan(points, policy, run.now);
+  const { keep, remove } = plan(points, policy, now);
   return {
     keep: [
       ...[...damaged].map(({ name }) => ({
@@ -145,28 +159,35 @@ async function deleteGroup(
 }
 
 /** An archive that somebody may have written to after it was verified is no proven copy any more. */
-function wasTouched(root: string, { name, verified_at }: ArchiveRow): boolean {
+function wasTouched({ verified_at }: ArchiveRow, { changedMs }: StoredArchive): boolean {
   if (verified_at === null) return false;
   const verifiedMs = Date.parse(verified_at);
   // by a wrong clock it may have been verified "later" than it was changed
-  return changedMs(pathOf(root, name)) > verifiedMs || verifiedMs > Date.now();
+  return changedMs > verifiedMs || verifiedMs > Date.now();
 }
 
 /**
- * Verifies again what was touched, before anything is deleted on the strength of it.
- * @returns what was found bad, or could not be looked at
+ * Verifies again what was touched, before anything is deleted on the strength of it; what was found bad, or could not be
+ * looked at, is told in the report.
+ * @returns whether there was any
  */
-async function verifyTouched(run: Run, host: string): Promise<PruneReport['refused']> {
-  const { root } = run.configuration;
-  const failed: PruneReport['refused'] = [];
+async function verifyTouched(
+  run: Run,
+  host: string,
+  onDisk: OnDisk,
+  { refused }: PruneReport,
+): Promise<boolean> {
+  let any = false;
   for (const row of await run.catalog.list(['present'], host)) {
-    if (!wasTouched(root, row) || fileSize(pathOf(root, row.name)) !== row.size_bytes) continue;
+    const file = onDisk.get(row.name);
+    if (file?.sizeBytes !== row.size_bytes || !wasTouched(row, file)) continue;
+    any = true;
     await verifyOne(run, row).catch((error) => {
       run.signal.throwIfAborted();
-      failed.push({ subject: row.name, error: asGarnerError(error) });
+      refused.push({ subject: row.name, error: asGarnerError(error) });
     });
   }
-  return failed;
+  return any;
 }
 
 /** What a run that was ended left half done: gone is gone, and what is still there is planned anew. */
@@ -183,10 +204,9 @@ async function settleInterrupted({ catalog, configuration }: Run, host: string):
 }
 
 /** @returns why the catalog can't be trusted with deletions, if so */
-function findDoubt(root: string, host: string, rows: ArchiveRow[]): GarnerError | undefined {
-  const onDisk = new Set(storedArchives(root, host).map(({ name }) => name));
+function findDoubt(host: string, rows: ArchiveRow[], onDisk: OnDisk): GarnerError | undefined {
   const inCatalog = new Set(rows.map(({ name }) => name));
-  const unknown = [...onDisk].filter((name) => !inCatalog.has(name));
+  const unknown = [...onDisk.keys()].filter((name) => !inCatalog.has(name));
   const missing = rows.filter(({ name, state }) => state === 'present' && !onDisk.has(name));
   if (unknown.length === 0 && missing.length === 0) return undefined;
   const causes = [];
