@@ -72,7 +72,13 @@ export function installCron(file: string, text: string): void {
       hint: 'garner init without --cron prints the lines to add to it',
     });
   }
-  writeFileDurably(file, text, { access: { mode: 0o644 } });
+  try {
+    writeFileDurably(file, text, { access: { mode: 0o644 } });
+  } catch (error) {
+    throw cannot('io', 'install the cron file', file, (error as Error).cause ?? error, {
+      hint: 'run it as root, or put the lines of `garner init --dry-run`, without the user, into your own: crontab -e',
+    });
+  }
 }
 
 export interface Unit {

@@ -397,6 +397,23 @@ test('gives up what does not end within its time, whether or not it listens', as
   await expect(within(20, 'waiting', outer, () => never)).rejects.toThrow('ended by SIGTERM');
 });
 
+test('a check that fails is a finding of its own, and the others are made', async () => {
+  const history = join(bench.workDir, `history/directories-${HOST}.jsonl`);
+  rmSync(history);
+  mkdirSync(history);
+  const { result, checks } = await look();
+  expect(result).toBe('failed');
+  expect(checks.filter(({ state }) => state === 'broken').map(({ name }) => name)).toEqual([
+    'space',
+    'schedule',
+  ]);
+  expect(checks.find(({ name }) => name === 'space')).toMatchObject({
+    summary: 'could not be checked',
+    findings: [{ what: expect.stringMatching(/^cannot read the history .*it is no regular file/) }],
+  });
+  expect(checks.at(-1)).toMatchObject({ name: 'leftovers', state: 'ok' });
+});
+
 test('the command prints one object and its exit code says how bad it is', async () => {
   rmSync(join(bench.workDir, '.garner-last-pull'));
   writeFileSync(join(bench.configDir, 'garner.env'), 'NOTIFY_EMAIL_TO=root\nNOTIFY_SENDMAIL=/no\n');

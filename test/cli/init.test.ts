@@ -167,6 +167,18 @@ test('installs timers that systemd takes, which doctor then finds', async () => 
   expect((await run({ timer: units })).schedule).toEqual({ cron: '', installed: [] });
 });
 
+test('never replaces a cron file, and tells who may not write there what to do', async () => {
+  const file = join(bench.directory, 'garner');
+  writeFileSync(file, '# mine\n');
+  await expect(run({ cron: file })).rejects.toMatchObject({
+    message: expect.stringMatching(/there is one already/),
+  });
+  expect(readFileSync(file, 'utf8')).toBe('# mine\n');
+  await expect(run({ cron: join(bench.directory, 'nowhere/garner') })).rejects.toMatchObject({
+    hint: expect.stringContaining('crontab -e'),
+  });
+});
+
 test('spreads start times over the night, each host keeping its own', () => {
   const times = Array.from({ length: 200 }, (_, i) => nightly(`web${i}.example.org`, 'wiki'));
   for (const time of times) expect(time).toMatch(/^([0-9]|[1-5][0-9]) [1-4] \* \* \*$/);
