@@ -34,7 +34,7 @@ export function formatFindings({ findings, series, disk }: CheckReport): string 
     ...(group.length > NAMED ? [`    and ${group.length - NAMED} more`] : []),
   ]);
   const room = `${formatSize(disk.freeBytes)} free${disk.fullAt === undefined ? '' : `, full on ${disk.fullAt.slice(0, 10)} as it grows`}`;
-  lines.push(`${plural(findings.length, 'problem')} with ${series.length} applications; ${room}`);
+  lines.push(`${plural(findings.length, 'problem')} with ${plural(series.length, 'application')}; ${room}`);
   return lines.map((line) => `${escapeControls(line)}\n`).join('');
 }
 
@@ -45,7 +45,7 @@ export function formatNagios({ findings, series, disk }: CheckReport): string {
   const state = critical > 0 ? 'CRITICAL' : warnings > 0 ? 'WARNING' : 'OK';
   const text =
     findings.length === 0
-      ? `${series.length} applications are backed up as they should be`
+      ? `nothing is wrong with ${plural(series.length, 'application')}`
       : inShort(findings);
   // everything behind a `|` would be taken for performance data
   const line = escapeControls(text).replaceAll('|', '/');

@@ -18,6 +18,12 @@ function phrase(reason: string): string {
   return PHRASES[word]?.(rest) ?? reason;
 }
 
+/** @returns why nothing of an application is pruned, and what prunes it all the same */
+export function explainHeld({ subject, findings }: PruneReport['held'][number]): string {
+  const why = findings.map(({ reason, detail }) => `${reason}: ${detail}`).join('; ');
+  return `${subject} is not pruned: ${why} (hint: if it is right: archiver prune --allow-odd)`;
+}
+
 /** @returns one line for each archive, those that stay first */
 export function explain({ keep, remove }: Pick<PruneReport, 'keep' | 'remove'>): string {
   const lines = [

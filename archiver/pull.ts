@@ -3,6 +3,7 @@ import { info } from '../lib/log.ts';
 import { startProgress } from '../lib/progress.ts';
 import { type Bandwidth, type Pace, startPace } from './bandwidth.ts';
 import type { HostConfiguration } from './configuration.ts';
+import { explainHeld } from './explain.ts';
 import { startLedger } from './ledger.ts';
 import { type PruneReport, pruneHost } from './prune.ts';
 import { addWarning, type HostReport, pullHost } from './pull-host.ts';
@@ -116,11 +117,10 @@ async function pruneAfterPull(run: Run, host: HostConfiguration, report: HostRep
     return;
   }
   report.pruned = pruned.remove.map(({ name }) => name);
-  for (const { subject, findings } of pruned.held) {
-    const why = findings.map(({ reason, detail }) => `${reason}: ${detail}`).join('; ');
+  for (const held of pruned.held) {
     // a failure has been told where it happened
-    if (findings.every(({ check }) => check === 'failing')) info(`${subject}: not pruned: ${why}`);
-    else addWarning(report, `${subject} is not pruned: ${why}`);
+    if (held.findings.every(({ check }) => check === 'failing')) info(explainHeld(held));
+    else addWarning(report, explainHeld(held));
   }
   for (const { error } of pruned.refused)
     addWarning(report, error.hint === undefined ? error.message : `${error.message} (hint: ${error.hint})`);

@@ -4,7 +4,7 @@ import { cannot } from '../../lib/errors.ts';
 import { info, warn } from '../../lib/log.ts';
 import type { Policy } from '../../lib/retention.ts';
 import { parseDuration, parseSize, plural } from '../../lib/text.ts';
-import { explain } from '../explain.ts';
+import { explain, explainHeld } from '../explain.ts';
 import { emptyPruneReport, pruneHost } from '../prune.ts';
 import {
   type CommonOptions,
@@ -71,10 +71,7 @@ async function prune(setup: Setup, policy: Policy, options: PruneCommandOptions)
     return all;
   });
   const { keep, remove, held } = report;
-  for (const { subject, findings } of held) {
-    const why = findings.map(({ reason, detail }) => `${reason}: ${detail}`).join('; ');
-    warn(`${subject} is not pruned: ${why} (hint: if it is right: archiver prune --allow-odd)`, { subject });
-  }
+  for (const one of held) warn(explainHeld(one), { subject: one.subject });
   const refused = report.refused.map(({ subject, error }) => ({ subject, ...tellFailure(subject, error) }));
   const result: Result = refused.length > 0 ? 'failed' : 'ok';
   if (options.json) {

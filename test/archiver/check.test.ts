@@ -300,8 +300,11 @@ describe('formats', () => {
 
   test('for Nagios is one line with its performance data, whatever a host has said', () => {
     expect(formatNagios(report([]))).toBe(
-      'GARNER OK - 0 applications are backed up as they should be | critical=0 warnings=0 applications=0 free=5000000000B;;;0;20000000000\n',
+      'GARNER OK - nothing is wrong with 0 applications | critical=0 warnings=0 applications=0 free=5000000000B;;;0;20000000000\n',
     );
+    const one = { ...report([]), series: [{ host: 'web1', name: 'a' }] } as unknown as CheckReport;
+    expect(formatNagios(one)).toContain('wrong with 1 application |');
+    expect(formatFindings(one)).toMatch(/^0 problems with 1 application; /);
     const line = formatNagios(report([finding]));
     expect(line).toMatch(
       /^GARNER CRITICAL - x\/y\\n\\x1b\[2J"\\ <b>: web1\/a \| critical=1 warnings=0 [^|\n]*\n$/,
