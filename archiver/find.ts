@@ -12,8 +12,12 @@ import type { Setup } from './run.ts';
 
 /** More than anybody reads; what is beyond is counted. */
 const MAX_VERSIONS = 100_000;
+/** How much is remembered of lists that other archives may have too. */
+const MAX_REMEMBERED = 500_000;
 /** Lists are decompressed by other threads meanwhile. */
 const AT_ONCE = 4;
+/** Such lists are held in memory one at a time. */
+const LARGE_BYTES = 64 << 20;
 
 export interface FoundVersion {
   host: string;
@@ -60,28 +64,45 @@ export async function find(
   const searched = new Map<string, Promise<Hit[]>>();
   const report: FindReport = { versions: [], leftOutCount: 0, notSearched: [], searchedCount: rows.length };
 
+  let rememberedCount = 0;
+  let lastLarge: Promise<unknown> = Promise.resolve();
   const searchTree = (tree: TreeList): Promise<Hit[]> => {
     const key = `${tree.sha256} ${tree.root}`;
-    const known = searched.get(key) ?? tree.read().then((list) => hitsIn(list, tree.root, wanted));
-    searched.set(key, known);
-    return known;
+    const known = searched.get(key);
+    if (known !== undefined) return known;
+    const look = async (): Promise<Hit[]> => {
+      const { hits, leftOutCount } = hitsIn(await tree.read(), tree.root, wanted);
+      report.leftOutCount += leftOutCount;
+      rememberedCount += hits.length;
+      return hits;
+    };
+    const looking = tree.sizeBytes < LARGE_BYTES ? look() : lastLarge.then(look);
+    if (tree.sizeBytes >= LARGE_BYTES) lastLarge = looking.catch(() => {});
+    if (rememberedCount > MAX_REMEMBERED) {
+      searched.clear();
+      rememberedCount = 0;
+    }
+    searched.set(key, looking);
+    return looking;
   };
   const search = async ({ name, sha256 }: ArchiveRow): Promise<Hit[]> => {
     const { manifest, trees } = openListing(configuration, { name, sha256 });
-    const hits: Hit[] = [];
+    const hits: Hit[][] = [];
     for (const { database } of manifest.members) {
       for (const [table, rowCount] of Object.entries(database?.tables ?? {}))
         if (matchesTable(wanted, database?.name ?? '', table))
-          hits.push({ kind: 'table', path: latin1Path(`${database?.name}.${table}`), rowCount });
+          hits.push([{ kind: 'table', path: latin1Path(`${database?.name}.${table}`), rowCount }]);
     }
     for (const tree of trees) {
-      if (tree.unreadable === undefined) hits.push(...(await searchTree(tree)));
+      if (tree.unreadable === undefined) hits.push(await searchTree(tree));
       else report.notSearched.push({ name, tree: tree.name, reason: tree.unreadable, isFailure: false });
     }
-    return hits;
+    return hits.flat();
   };
 
-  const found: Hit[][] = [];
+  const versions = new Map<string, FoundVersion>();
+  const found: (Hit[] | undefined)[] = [];
+  let folded = 0;
   const waiting = rows.entries();
   const worker = async (): Promise<void> => {
     for (const [index, row] of waiting) {
@@ -91,10 +112,23 @@ export async function find(
         report.notSearched.push({ name: row.name, reason, isFailure: true });
         return [];
       });
+      // in their order, and none is held for longer than it takes
+      for (let hits = found[folded]; hits !== undefined; hits = found[folded]) {
+        fold(rows[folded] as ArchiveRow, hits, versions, report);
+        found[folded] = undefined;
+        folded += 1;
+      }
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  return fold(rows, found, report);
+  // the versions of a path come newest first, and stay so
+  const place = ({ host, group, path }: FoundVersion): string => `${host}\0${group}\0${path}`;
+  report.versions = [...versions.values()].sort((a, b) => {
+    const [left, right] = [place(a), place(b)];
+    if (left === right) return 0;
+    return left < right ? -1 : 1;
+  });
+  return report;
 }
 
 /** A table goes by its own name, or with its database's before it. */
@@ -102,8 +136,14 @@ function matchesTable({ matches }: Pattern, database: string, table: string): bo
   return matches(latin1Path(table)) || matches(latin1Path(`${database}.${table}`));
 }
 
-function hitsIn(list: Buffer, root: string, { literal, matches }: Pattern): Hit[] {
+/** @returns as many as can be shown; what is beyond is counted */
+function hitsIn(
+  list: Buffer,
+  root: string,
+  { literal, matches }: Pattern,
+): { hits: Hit[]; leftOutCount: number } {
   const hits: Hit[] = [];
+  let leftOutCount = 0;
   const prefix = `${latin1Path(root).replace(/\/$/, '')}/`;
   for (let start = 0; start < list.length; ) {
     if (literal !== undefined) {
@@ -116,33 +156,27 @@ function hitsIn(list: Buffer, root: string, { literal, matches }: Pattern): Hit[
     const file: ListedFile | undefined = parseListed(list.toString('latin1', start, end));
     if (file !== undefined && matches(prefix + file.path)) {
       const { sizeBytes, mtimeSeconds } = file;
-      hits.push({ kind: 'file', path: prefix + file.path, sizeBytes, mtimeSeconds });
+      if (hits.length === MAX_VERSIONS) leftOutCount += 1;
+      else hits.push({ kind: 'file', path: prefix + file.path, sizeBytes, mtimeSeconds });
     }
     start = end + 1;
   }
-  return hits;
+  return { hits, leftOutCount };
 }
 
-function fold(rows: readonly ArchiveRow[], found: readonly Hit[][], report: FindReport): FindReport {
-  const versions = new Map<string, FoundVersion>();
-  for (const [index, row] of rows.entries()) {
-    const { host, application, instance, name } = row;
-    const group = groupName(application, instance || undefined);
-    for (const hit of found[index] ?? []) {
-      const { kind, path, sizeBytes, mtimeSeconds, rowCount } = hit;
-      const key = [host, group, kind, path, sizeBytes, mtimeSeconds, rowCount].join('\0');
-      const known = versions.get(key);
-      if (known !== undefined) known.archives.push(name);
-      else if (versions.size < MAX_VERSIONS) versions.set(key, { host, group, ...hit, archives: [name] });
-      else report.leftOutCount += 1;
-    }
+function fold(
+  { host, application, instance, name }: ArchiveRow,
+  hits: readonly Hit[],
+  versions: Map<string, FoundVersion>,
+  report: FindReport,
+): void {
+  const group = groupName(application, instance || undefined);
+  for (const hit of hits) {
+    const { kind, path, sizeBytes, mtimeSeconds, rowCount } = hit;
+    const key = [host, group, kind, path, sizeBytes, mtimeSeconds, rowCount].join('\0');
+    const known = versions.get(key);
+    if (known !== undefined) known.archives.push(name);
+    else if (versions.size < MAX_VERSIONS) versions.set(key, { host, group, ...hit, archives: [name] });
+    else report.leftOutCount += 1;
   }
-  // the versions of a path come newest first, and stay so
-  const place = ({ host, group, path }: FoundVersion): string => `${host}\0${group}\0${path}`;
-  report.versions = [...versions.values()].sort((a, b) => {
-    const [left, right] = [place(a), place(b)];
-    if (left === right) return 0;
-    return left < right ? -1 : 1;
-  });
-  return report;
 }

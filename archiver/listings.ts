@@ -32,6 +32,8 @@ export interface TreeList {
   /** Where the tree was at its host. */
   root: string;
   fileCount: number;
+  /** Of the list, decompressed. */
+  sizeBytes: number;
   /** Of the list as it is stored: lists that have the same are the same. */
   sha256: string;
   /** Why it can't be read; undefined: it can. */
@@ -62,6 +64,7 @@ export function openListing(place: Place, row: Row): Listing {
         name,
         root: tree.tree?.root ?? '',
         fileCount: tree.tree?.fileCount ?? 0,
+        sizeBytes: list.uncompressedSizeBytes,
         sha256: list.sha256,
         unreadable:
           sealed ??

@@ -1,6 +1,7 @@
 // Looking into archives over all hosts: show, find, diff.
-import { mkdirSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { pullHosts } from '../../archiver/pull.ts';
@@ -78,6 +79,22 @@ describe('archiver find', () => {
     await pull();
     const { found } = await json(['find', pattern]);
     expect(found.map(({ path }: { path: string }) => path.slice(ROOT.length + 1))).toEqual(expected);
+  });
+
+  test('F52 holds no more of a list than it shows, however much its host names', async () => {
+    const { name, sha256 } = await make('web1', 1, { files: { a: 'x' } });
+    await pull();
+    // what is kept of it becomes that of an archive with half a million files
+    const kept = join(archiver.root, '.catalog/listings/web1/mediawiki', `${name}.${sha256.slice(0, 12)}`);
+    const list = Buffer.alloc(500_000 * 6, 'a\t1\t1\0');
+    writeFileSync(join(kept, 'files.list.zst'), zstdCompressSync(list));
+    const manifest = JSON.parse(zstdDecompressSync(readFileSync(join(kept, 'manifest.json.zst'))).toString());
+    for (const member of manifest.members)
+      if (member.kind === 'list') member.uncompressedSizeBytes = list.length;
+    writeFileSync(join(kept, 'manifest.json.zst'), zstdCompressSync(JSON.stringify(manifest)));
+    const { found, leftOutCount } = await json(['find', 'a']);
+    expect(found).toMatchObject([{ host: 'web1', sizeBytes: 1 }]);
+    expect(leftOutCount).toBe(400_000);
   });
 
   test('finds tables with their rows, by name or with the database before it', async () => {
