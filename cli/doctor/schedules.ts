@@ -8,6 +8,8 @@ export interface Places {
   /** Crontabs with a user in each line. */
   crontab: string;
   cronDirectory: string;
+  /** Directories of scripts that cron runs once an hour, a day, … */
+  scripts: string[];
   /** One crontab for each user, without the user in its lines. */
   spool: string;
   /** Directories of units, those that win first. */
@@ -21,6 +23,7 @@ export interface Places {
 export const SYSTEM_PLACES: Places = {
   crontab: '/etc/crontab',
   cronDirectory: '/etc/cron.d',
+  scripts: ['hourly', 'daily', 'weekly', 'monthly'].map((often) => `/etc/cron.${often}`),
   spool: '/var/spool/cron/crontabs',
   units: [
     '/etc/systemd/system',
@@ -67,6 +70,15 @@ export function readSchedules(places: Places): Schedules {
   addLines(places.crontab, true);
   for (const name of namesIn(places.cronDirectory)) addLines(join(places.cronDirectory, name), true);
   for (const name of namesIn(places.spool)) addLines(join(places.spool, name), false);
+  for (const directory of places.scripts) {
+    for (const name of namesIn(directory)) {
+      const file = join(directory, name);
+      const lines = readText(file)
+        .split('\n')
+        .filter((line) => !line.trimStart().startsWith('#'));
+      all.scheduled.push(...lines.flatMap((line) => commandsIn(line, file, 'cron')));
+    }
+  }
   for (const timer of enabledTimers(places.units)) {
     const text = execStart(timer, places.units);
     all.scheduled.push(...commandsIn(text, timer, 'systemd'));

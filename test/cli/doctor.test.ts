@@ -47,6 +47,7 @@ beforeEach(async () => {
   places = {
     crontab: at('crontab'),
     cronDirectory: at('cron.d'),
+    scripts: [at('cron.daily')],
     spool: at('spool'),
     units: [at('units')],
     processes: at('processes'),
@@ -304,7 +305,7 @@ test('schedule: lines that cron passes over, that tell nobody, of another instan
   ]);
 });
 
-test('schedule: a timer of the packages counts once it is enabled, where systemd runs', async () => {
+test('schedule: a script of cron.daily counts; a timer of the packages once it is enabled, where systemd runs', async () => {
   rmSync(join(places.cronDirectory, 'garner'));
   const [units = ''] = places.units;
   cpSync(join(import.meta.dirname, '../../packaging/systemd'), units, { recursive: true });
@@ -313,6 +314,11 @@ test('schedule: a timer of the packages counts once it is enabled, where systemd
     symlinkSync(join(units, unit), join(units, 'timers.target.wants', name));
   };
   expect((await trouble()).schedule).toEqual(['warning: directories: no cron line and no timer runs it']);
+  mkdirSync(join(bench.directory, 'cron.daily'));
+  const script = join(bench.directory, 'cron.daily/backup');
+  writeFileSync(script, '#!/bin/sh\nset -e\nnotify overdue; notify -- agent-directories\n');
+  expect(await trouble()).toEqual({});
+  rmSync(script);
   enable('garner-agent@directories.timer', 'garner-agent@.timer');
   enable('garner-overdue.timer', 'garner-overdue.timer');
   expect((await trouble()).schedule).toEqual([

@@ -35,7 +35,13 @@ beforeEach(async () => {
   writeFileSync(at('processes/1/comm'), 'cron\n');
   writeFileSync(at('tree/page'), 'one page\n');
   places = {
-    ...{ crontab: at('crontab'), cronDirectory: at('cron.d'), spool: at('spool'), units: [at('units')] },
+    ...{
+      crontab: at('crontab'),
+      cronDirectory: at('cron.d'),
+      scripts: [],
+      spool: at('spool'),
+      units: [at('units')],
+    },
     ...{ processes: at('processes'), systemd: at('no-systemd') },
   };
   const own = {

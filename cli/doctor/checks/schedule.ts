@@ -101,7 +101,7 @@ function judgeEntries({ series, application, instance }: PatientAgent, { schedul
     return [
       warning(
         `${series}: no cron line and no timer runs it`,
-        'it is backed up only by hand',
+        'it is backed up only by hand, unless a script of yours does it',
         'garner init --cron',
       ),
     ];
