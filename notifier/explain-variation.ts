@@ -66,6 +66,8 @@ interface Change {
   now: number | undefined;
   /** It may have been there before: small ones were not kept. */
   wasSmall?: boolean;
+  /** It may still be there: a list has files, not directories. */
+  mayBeEmpty?: boolean;
 }
 
 function tableChanges(pair: Pair<Database> | undefined): string[] {
@@ -100,6 +102,7 @@ function directoryChanges(pair: Pair<Tree> | undefined, by: 'sizeBytes' | 'fileC
   const wasSmall = before.size >= MOST_KEPT;
   const changes = telling.map((path) => ({
     wasSmall,
+    mayBeEmpty: true,
     what: `directory ${shown(showPath(path))}`,
     before: before.get(path)?.[by],
     now: now.get(path)?.[by],
@@ -117,10 +120,11 @@ function greatestOf(changes: readonly Change[], format: (value: number) => strin
   // what is a tenth of the greatest change explains nothing
   const telling = sorted.filter((change) => extent(change) > extent(sorted[0] as Change) / 10);
   return telling.slice(0, MOST_CHANGES).map((change) => {
-    const { what, before, now, wasSmall } = change;
+    const { what, before, now, wasSmall, mayBeEmpty } = change;
     if (before === undefined && wasSmall) return `${what} was small, and has ${format(now as number)}`;
     if (before === undefined) return `${what} is new, with ${format(now as number)}`;
-    if (now === undefined) return `${what} is gone, with ${format(before)}`;
+    if (now === undefined)
+      return mayBeEmpty ? `${what} lost all ${format(before)}` : `${what} is gone, with ${format(before)}`;
     const by = format(extent(change));
     return now < before
       ? `${what} lost ${withoutUnit(by)} of ${format(before)}`

@@ -315,7 +315,7 @@ describe('why it is so', () => {
       { size: 1 * MB },
       { size: 30 * MB },
     );
-    expect(tree.causes.slice(1)).toEqual(['directory "\\x1b[31m\\xff é" is gone, with 3 B']);
+    expect(tree.causes.slice(1)).toEqual(['directory "\\x1b[31m\\xff é" lost all 3 B']);
   });
 
   it('tells what is unusual though nothing was kept, or what was kept is damaged', async () => {
