@@ -102,6 +102,9 @@ function overviewOf(stories: readonly Story[], options: HistoryOptions): string 
   const rows = stories.map(({ series, runs }) => {
     const last = runs.at(-1);
     const bars = seriesOf(runs);
+    // a run by hand has no schedule, and those that have one go on
+    const scheduled = runs.findLast(({ nextDueAt }) => nextDueAt !== undefined)?.nextDueAt;
+    const dueAt = last?.nextDueAt ?? (isLater(scheduled, last?.finishedAt) ? scheduled : undefined);
     const sized = runs.findLast(({ sizeBytes }) => sizeBytes !== undefined);
     return [
       nameOf(series, last),
@@ -109,7 +112,7 @@ function overviewOf(stories: readonly Story[], options: HistoryOptions): string 
       last === undefined ? '' : showMinute(last.startedAt),
       formatIf(sized?.sizeBytes, formatSize),
       bars === undefined ? '' : sparkLine(bars, options.ascii),
-      last?.nextDueAt === undefined ? '' : showMinute(last.nextDueAt),
+      dueAt === undefined ? '' : showMinute(dueAt),
     ];
   });
   return cut(
@@ -158,6 +161,10 @@ function resultOf({ result, variations }: HistoryRun): string {
 
 function formatIf(value: number | undefined, format: (value: number) => string): string {
   return value === undefined ? '' : format(value);
+}
+
+function isLater(time: string | undefined, than: string | undefined): boolean {
+  return time !== undefined && than !== undefined && Date.parse(time) > Date.parse(than);
 }
 
 /** @returns `2026-11-21 02:15` */

@@ -104,3 +104,13 @@ it('leaves out damaged lines, and what is no history', () => {
   appendFileSync(join(workDir, 'history', 'notes.txt'), 'x');
   expect(show({}).split('\n')).toHaveLength(4);
 });
+
+it('knows when the next run is due after one by hand, as long as that is to come', () => {
+  const [first, second] = ['byhand', 'overtaken'];
+  keep(first, 3, { name: first, nextDueAt: '2026-01-04T02:15:00.000Z' });
+  keep(first, 3.5, { name: first });
+  keep(second, 3, { name: second, nextDueAt: '2026-01-04T02:15:00.000Z' });
+  keep(second, 5, { name: second });
+  expect(show({})).toMatch(/^byhand .* {4}2026-01-04 02:15$/m);
+  expect(show({})).toMatch(/^overtaken +ok +2026-01-05 02:15 +\S+$/m);
+});
