@@ -4,7 +4,7 @@ import { EXIT } from '../../lib/errors.ts';
 import { info } from '../../lib/log.ts';
 import { rescan } from '../rescan.ts';
 import { type CommonOptions, type Result, setUp } from '../run.ts';
-import { bareVerb, printJson } from './verb.ts';
+import { bareVerb, EXIT_OF, printJson } from './verb.ts';
 
 export function declareRescan(program: Command, context: CommandContext): void {
   bareVerb(
@@ -14,10 +14,10 @@ export function declareRescan(program: Command, context: CommandContext): void {
     'archiver rescan',
   ).action(async (options: CommonOptions) => {
     const report = await rescan(setUp(context, options, []));
-    const result: Result = report.failed.length > 0 ? 'failed' : 'ok';
-    if (options.json) printJson({ result, ...report });
     const { added, vanished, failed } = report;
+    const result: Result = failed.length > 0 ? 'failed' : vanished.length > 0 ? 'warnings' : 'ok';
+    if (options.json) printJson({ result, ...report });
     info(`rescanned: ${added.length} added, ${vanished.length} vanished, ${failed.length} failed`);
-    process.exitCode = result === 'ok' ? EXIT.ok.code : EXIT.verification.code;
+    process.exitCode = result === 'failed' ? EXIT.verification.code : EXIT_OF[result];
   });
 }

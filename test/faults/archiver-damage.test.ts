@@ -100,7 +100,8 @@ describe('damaged bytes', () => {
     const made = await makeArchive(work, { host: 'web1', time: daysAgo(1) });
     await archiver.run(['pull']);
     rmSync(here(made));
-    expect((await archiver.run(['rescan', '--json'])).json.vanished).toEqual([made.name]);
+    const rescanned = await archiver.run(['rescan', '--json']);
+    expect([rescanned.exitCode, rescanned.json.vanished]).toEqual([3, [made.name]]);
     const result = await archiver.run(['pull', '--json']);
     expect(result).toMatchObject({ exitCode: 0, json: { hosts: [{ pulled: [{ sha256: made.sha256 }] }] } });
   });
