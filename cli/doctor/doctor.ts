@@ -32,6 +32,8 @@ const CHECKS: Check[] = [
   ...[hostKeys, messages, schedule, pulls, leftovers],
 ];
 
+const UNREAD = 'the settings can not be read';
+
 /** How long a disk may take to answer. */
 const DISK_LIMIT_MS = 5000;
 
@@ -70,7 +72,7 @@ export async function examine(
       checks.push({
         name: check.name,
         state: 'skipped',
-        summary: 'the settings can not be read',
+        summary: UNREAD,
         findings: [],
       });
       continue;
@@ -212,10 +214,15 @@ const MARKS = { ok: '[ ok ]', warning: '[warn]', broken: '[FAIL]', skipped: '[ -
 /** @returns one line for each check, and details of what is not well */
 export function formatDiagnosis({ checks }: Diagnosis): string {
   const widest = Math.max(...checks.map(({ name }) => name.length));
-  const lines = checks.flatMap(({ name, state, summary, findings }) => [
-    `${MARKS[state]} ${name.padEnd(widest)}  ${summary}`,
-    ...findings.flatMap(formatFinding),
-  ]);
+  const line = (name: string, state: Checked['state'], summary: string): string =>
+    `${MARKS[state]} ${name.padEnd(widest)}  ${summary}`;
+  const lines = checks
+    .filter(({ summary }) => summary !== UNREAD)
+    .flatMap(({ name, state, summary, findings }) => [
+      line(name, state, summary),
+      ...findings.flatMap(formatFinding),
+    ]);
+  if (checks.some(({ summary }) => summary === UNREAD)) lines.push(line('the others', 'skipped', UNREAD));
   const count = (level: Finding['level']): number =>
     checks.flatMap(({ findings }) => findings).filter((finding) => finding.level === level).length;
   const [bad, odd] = [count('broken'), count('warning')];

@@ -152,6 +152,10 @@ test('names each file that would be refused, once', async () => {
   ]);
   const [open] = all(await look());
   expect(open?.remedy).toBe(`chmod 600 '${join(bench.configDir, 'garner.env')}'`);
+  const lines = formatDiagnosis(await look())
+    .trimEnd()
+    .split('\n');
+  expect(lines.slice(-2)).toEqual(['[ -- ] the others     the settings can not be read', '2 broken']);
   chmodSync(join(bench.configDir, 'garner.env'), 0o600);
   expect((await trouble()).configuration).toEqual([expect.stringMatching(/unknown setting "SQLITE_FIELS"/)]);
 });

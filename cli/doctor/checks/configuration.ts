@@ -26,7 +26,6 @@ export const configuration: Check = {
 };
 
 function remedyOf(problem: string, file: string): string {
-  return (
-    /\((chmod [^()]*)\)$/.exec(problem)?.[1] ?? `sensible-editor ${shellWord(file)} && garner config check`
-  );
+  const command = /\(((?:chmod|chown) [\w+-]+ '[^']*')/.exec(problem)?.[1];
+  return command ?? `sensible-editor ${shellWord(file)} && garner config check`;
 }
