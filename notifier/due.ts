@@ -6,6 +6,7 @@ import { nextDue, parseSchedule, type Schedule } from './schedule.ts';
 
 /** A clock may be set by so much. */
 const CLOCK_SLACK_MS = 3_600_000;
+const LONGEST_LOCK_MS = 86_400_000;
 /** How many runs are looked at for schedules that take turns, and how often they do then. */
 const RECENT_RUNS = 10;
 const MANY_CHANGES = 3;
@@ -38,9 +39,10 @@ export async function judgeHistory(
     return { state: 'doubtful', cause: 'no line of its history can be read' };
   }
   // a clock that was years ahead must not keep it quiet for years
-  const runs = all.filter(({ startedAt, finishedAt }) =>
+  const past = all.filter(({ startedAt, finishedAt }) =>
     [startedAt, finishedAt].every((time) => Date.parse(time) <= now.getTime() + CLOCK_SLACK_MS),
   );
+  const runs = withoutLocked(past, now);
   const at = runs.findLastIndex(({ schedule }) => schedule !== undefined);
   if (at === -1) {
     const future = all.findLast(({ schedule }) => schedule !== undefined);
@@ -72,6 +74,14 @@ export async function judgeHistory(
   if (isLate) return { state: 'overdue', isNew: true, dueAt, schedule, lastRun };
   if (byHand !== undefined || scheduled.result !== 'missed') return { state: 'in-time' };
   return { state: 'overdue', isNew: false, dueAt: firstMissed(runs), schedule, lastRun };
+}
+
+/** One that another's lock kept from starting is as good as that other; after a day that hangs, and none of them was done. */
+function withoutLocked(runs: readonly HistoryRun[], now: Date): readonly HistoryRun[] {
+  const last = runs.findLastIndex(({ result }) => result !== 'locked' && result !== 'missed');
+  const first = runs.slice(last + 1).find(({ result }) => result === 'locked');
+  const isOld = first !== undefined && now.getTime() - Date.parse(first.startedAt) > LONGEST_LOCK_MS;
+  return last !== -1 && isOld ? runs.filter(({ result }, i) => i <= last || result !== 'locked') : runs;
 }
 
 const datesOf = ({ startedAt, finishedAt }: HistoryRun): { startedAt: Date; finishedAt: Date } => ({

@@ -78,6 +78,19 @@ describe('a history', () => {
     });
   });
 
+  it('F59 misses what another run’s lock has kept from starting for a day', async () => {
+    const locked = (hoursAgo: number): HistoryRun => hourly(hoursAgo, { result: 'locked' });
+    const before = [hourly(30), locked(29)];
+    expect(await judged([...before, locked(25), locked(0.5)])).toMatchObject({
+      state: 'overdue',
+      isNew: true,
+      dueAt: at(29),
+    });
+    const missed = hourly(0.4, { result: 'missed', exitCode: null });
+    expect(await judged([...before, missed, locked(0.2)])).toMatchObject({ state: 'overdue', isNew: false });
+    expect(await judged([...before, hourly(2), locked(0.5)])).toEqual({ state: 'in-time' });
+  });
+
   it('misses one after a run by hand too, by the schedule of those before', async () => {
     expect(
       await judged([hourly(9), run(4), hourly(9, { result: 'missed', schedule: undefined })]),
