@@ -24,8 +24,8 @@ function nextDue(
   const receivedMs = Date.parse(newest.received_at);
   if (expectMs !== undefined) return { dueMs: receivedMs + expectMs, everyMs: expectMs };
   const gapMs = usualGap(series.archives.slice(-LOOK_BACK).map(({ time }) => Date.parse(time)));
-  // those that failed, or did not run at all, have a schedule too: what came of it is none of theirs
-  const run = series.runs.findLast(isGood);
+  // those that failed, or did not run at all, have a schedule too: what came of it is none of theirs; one by hand has none
+  const run = series.runs.findLast((one) => isGood(one) && one.next_due_at !== null);
   if (run !== undefined && run.next_due_at !== null) {
     const everyMs = Date.parse(run.next_due_at) - Date.parse(run.started_at);
     // a backup takes its time, and is pulled some time after

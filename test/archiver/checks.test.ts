@@ -79,6 +79,9 @@ describe('what is due', () => {
     // new here: its schedule is all that is known
     expect(levels(checkDue(series([8], [run(-8, -1)]), undefined, NOW))).toEqual(['late']);
     expect(checkDue(series([20], [run(-20, 10)]), undefined, NOW)).toEqual([]);
+    // one by hand ends no schedule
+    const byHand: Partial<RunRow> = { ...run(-7.9, 0), next_due_at: null };
+    expect(levels(checkDue(series([8, 7.9], [run(-8, -7), byHand]), undefined, NOW))).toEqual(['missing']);
   });
 
   test('never came what the configuration expects; an application stands for its instances', () => {
