@@ -6,7 +6,7 @@ import { HISTORY_DIRECTORY, parseHistoryFile } from '../archive/history.ts';
 import { ARCHIVE_SUFFIX, type ArchiveName, groupName, parseName } from '../archive/name.ts';
 import { readSidecars, removeTransferred, transfer, verifyDigests } from '../archive/transfer.ts';
 import { asGarnerError, cannot, GarnerError } from '../lib/errors.ts';
-import { info } from '../lib/log.ts';
+import { info, warn } from '../lib/log.ts';
 import { plan } from '../lib/retention.ts';
 import { plural } from '../lib/text.ts';
 import { openFileStore } from '../stores/file.ts';
@@ -14,9 +14,11 @@ import { openStore } from '../stores/open.ts';
 import type { Store, StoreEntry } from '../stores/store.ts';
 import { openCatalog } from './catalog/catalog.ts';
 import type { PushConfiguration, PushTarget } from './configuration.ts';
+import { whatHolds } from './evidence.ts';
 import { archivePath, checkMark, MARK } from './layout.ts';
 import { isLarge } from './prune.ts';
 import { type Failure, type Result, tellFailure } from './run.ts';
+import { loadSeries } from './series.ts';
 
 export interface PushReport {
   target: string;
@@ -26,13 +28,15 @@ export interface PushReport {
   removed: string[];
   /** Archives that were pruned at the target. */
   pruned: string[];
+  /** Applications that were not pruned there because of how they do, and why. */
+  held: { subject: string; reason: string }[];
   /** The first failure. */
   error: Failure | null;
   failures: (Failure & { name?: string })[];
 }
 
 export function emptyPushReport(target: string): PushReport {
-  return { target, result: 'ok', pushed: [], removed: [], pruned: [], error: null, failures: [] };
+  return { target, result: 'ok', pushed: [], removed: [], pruned: [], held: [], error: null, failures: [] };
 }
 
 export interface PushOptions {
@@ -62,6 +66,10 @@ interface Source {
   pathOf(parsed: ArchiveName, name: string): string;
   /** The directories of histories. */
   histories: string[];
+  /** When an archive was made that may be at the target alone: a name's time is its host's word. */
+  timeOf(name: string): Date;
+  /** Why applications keep all that they have, by `<host>/<application>[.<instance>]`. */
+  held: ReadonlyMap<string, string>;
 }
 
 /**
@@ -96,7 +104,7 @@ export async function pushTo(
     });
     if (target.from === undefined) await checkTarget(to, target, options);
     const there = await listTarget(to, source);
-    const { wanted, remove } = choose(source.candidates, there, target);
+    const { wanted, remove } = choose(source, there, target);
     for (const candidate of wanted) {
       try {
         const pushed = await pushArchive(source, to, candidate, there, target.remove, options);
@@ -111,7 +119,7 @@ export async function pushTo(
     }
     if (!dryRun) await pushHistories(source, to);
     // what failed may be what the others would be pruned for
-    if (report.failures.length === 0) report.pruned = await pruneTarget(to, source, remove, there, options);
+    if (report.failures.length === 0) await pruneTarget(to, source, remove, there, options, report);
   } catch (error) {
     fail(error);
   }
@@ -131,6 +139,8 @@ async function workSource(store: Store): Promise<Source> {
     candidates: candidates.toSorted((a, b) => a.time.getTime() - b.time.getTime()),
     pathOf: (_parsed, name) => name + ARCHIVE_SUFFIX,
     histories: [HISTORY_DIRECTORY],
+    timeOf: nameTime,
+    held: new Map(),
   };
 }
 
@@ -141,8 +151,12 @@ async function archiveSource(
 ): Promise<Source> {
   checkMark(root);
   await using catalog = openCatalog(file);
-  const rows = (await catalog.list(['present'])).filter(
-    (row) => row.verified !== null && row.problem === null,
+  const now = new Date();
+  const all = await loadSeries({ catalog, now });
+  const received = all.flatMap(({ archives }) => archives);
+  const times = new Map(received.map(({ name, time }) => [name, new Date(time)]));
+  const rows = received.filter(
+    ({ state, verified, problem }) => state === 'present' && verified !== null && problem === null,
   );
   const candidates: Candidate[] = [];
   for (const { name, time, size_bytes: sizeBytes } of rows) {
@@ -158,7 +172,18 @@ async function archiveSource(
     candidates: candidates.toSorted((a, b) => a.time.getTime() - b.time.getTime()),
     pathOf: archivePath,
     histories: [...hosts].map((host) => join(host, HISTORY_DIRECTORY)),
+    timeOf: (name) => times.get(name) ?? nameTime(name),
+    held: new Map(
+      all.flatMap((series): [string, string][] => {
+        const reasons = whatHolds(series, now).map(({ reason }) => reason);
+        return reasons.length === 0 ? [] : [[`${series.host}/${series.name}`, reasons.join(', ')]];
+      }),
+    ),
   };
+}
+
+function nameTime(name: string): Date {
+  return (parseName(name) as ArchiveName).time;
 }
 
 function archiveOf({ name: file }: StoreEntry): { name: string; parsed: ArchiveName } | undefined {
@@ -212,12 +237,12 @@ interface Choice {
 
 /** With retention, what the target would prune at once isn't sent. */
 function choose(
-  candidates: readonly Candidate[],
+  { candidates, timeOf }: Source,
   there: ReadonlyMap<string, StoreEntry>,
   { retention }: PushTarget,
 ): Choice {
   if (retention === undefined) return { wanted: [...candidates], remove: [] };
-  const times = new Map([...there.keys()].map((name) => [name, (parseName(name) as ArchiveName).time]));
+  const times = new Map([...there.keys()].map((name) => [name, timeOf(name)]));
   for (const { name, time } of candidates) times.set(name, time);
   const points = [...times].map(([id, time]) => ({ id, time, verified: true }));
   const groups = Map.groupBy(points, ({ id }) => {
@@ -296,13 +321,21 @@ async function pushHistories({ store, histories }: Source, to: Store): Promise<v
 
 async function pruneTarget(
   to: Store,
-  { pathOf }: Source,
+  { pathOf, held }: Source,
   remove: Choice['remove'],
   there: ReadonlyMap<string, StoreEntry>,
   { dryRun, allowLarge, signal }: PushOptions,
-): Promise<string[]> {
-  const pruned: string[] = [];
+  report: PushReport,
+): Promise<void> {
   for (const { subject, names, of } of remove) {
+    const reason = held.get(subject);
+    // what is odd here must not push out there what was well
+    if (names.length > 0 && reason !== undefined) {
+      report.held.push({ subject, reason });
+      report.result = 'warnings';
+      warn(`${report.target}: ${subject} is not pruned there: ${reason}`);
+      continue;
+    }
     if (isLarge(names.length, of) && !allowLarge) {
       throw new GarnerError(
         'prune-refused',
@@ -313,8 +346,7 @@ async function pruneTarget(
     for (const name of names.filter((one) => there.has(one))) {
       signal.throwIfAborted();
       if (!dryRun) await removeTransferred(to, pathOf(parseName(name) as ArchiveName, name));
-      pruned.push(name);
+      report.pruned.push(name);
     }
   }
-  return pruned;
 }

@@ -1,8 +1,17 @@
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { readPushConfiguration } from '../../archiver/configuration.ts';
+import { pullHosts } from '../../archiver/pull.ts';
 import { type PushOptions, pushTo } from '../../archiver/push.ts';
 import { acquireLock } from '../../lib/lock.ts';
 import { daysAgo, type TestArchiver, testArchiver } from '../helpers/archiver.ts';
@@ -165,6 +174,53 @@ describe('from the archive store', () => {
     expect(await whole(join(copies, 'web1', group))).toEqual(names.slice(2));
     expect(archiver.stored().filter((file) => file.endsWith('.tar'))).toHaveLength(4);
     expect(await push()).toMatchObject({ result: 'ok', pushed: [], pruned: [] });
+  });
+});
+
+describe('a host that was broken into', () => {
+  const copies = () =>
+    tars(join(archiver.directory, 'copies/web1/mediawiki')).map((name) => name.slice(0, -4));
+  const deliver = async (time: Date): Promise<string> => {
+    const { name } = await makeArchive(archiver.workDir('web1'), { host: 'web1', time });
+    await archiver.inProcess((run) =>
+      pullHosts(run, run.configuration.hosts, { prune: false, dryRun: false }),
+    );
+    return name;
+  };
+  beforeEach(() => {
+    archiver.configureHosts(['web1'], {
+      top: `push: {usb: {to: "file://${archiver.directory}/copies", retention: {last: 3}}}\n`,
+    });
+    archiver.setUp();
+  });
+
+  test('F39 does not push out at a further place what came after an archive with a time of its own', async () => {
+    const lying = [await deliver(new Date('2026-01-01')), await deliver(new Date('2099-01-01T00:00:00Z'))][1];
+    expect(await push({ init: true })).toMatchObject({ result: 'ok' });
+    // pruned here since: there its name alone would make it the newest for ever
+    await archiver.query(`UPDATE archives SET state = 'removed' WHERE name = '${lying}'`);
+    rmSync(join(archiver.root, 'web1/mediawiki', `${lying}.tar`));
+    rmSync(join(archiver.workDir('web1'), `${lying}.tar`));
+    const names = [];
+    for (const seconds of [3, 2, 1]) names.push(await deliver(new Date(Date.now() - seconds * 1000)));
+    await push({ allowLarge: true });
+    expect(copies().sort()).toEqual(names.sort());
+  });
+
+  test('F39 pushes nothing out at a further place while what comes of it is odd', async () => {
+    for (const days of [9, 8, 7, 6, 5, 4, 3]) await deliver(daysAgo(days));
+    await archiver.query('UPDATE archives SET received_at = time, verified_at = time');
+    expect(await push({ init: true })).toMatchObject({ result: 'ok' });
+    const had = copies();
+    expect(had).toHaveLength(3);
+    for (let minute = 9; minute > 0; minute -= 1) await deliver(new Date(Date.now() - minute * 60_000));
+    const pushed = await push({ allowLarge: true });
+    expect(pushed).toMatchObject({
+      result: 'warnings',
+      pruned: [],
+      held: [{ subject: 'web1/mediawiki', reason: 'more archives came than usual' }],
+    });
+    expect(copies()).toEqual(expect.arrayContaining(had));
   });
 });
 
