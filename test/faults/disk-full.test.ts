@@ -194,7 +194,11 @@ it.concurrent(
     host.script('sendmail', '#!/bin/sh\nexit 75\n');
     const main = join(import.meta.dirname, '../../cli/main.ts');
     await sweep(
-      async () => rmSync(join(host.root, 'state'), { recursive: true, force: true }),
+      // without a history each failure is a new one, and told
+      async () =>
+        ['state', 'work'].forEach((name) => {
+          rmSync(join(host.root, name), { recursive: true, force: true });
+        }),
       async ([program, ...options]) => {
         const { exitCode, stderr } = await execa(
           program as string,
