@@ -4,6 +4,8 @@ import { execa } from 'execa';
 import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { examine } from '../../cli/doctor/doctor.ts';
 import type { Places } from '../../cli/doctor/schedules.ts';
+import { planFiles } from '../../cli/init/files.ts';
+import type { Found } from '../../cli/init/find.ts';
 import { type InitOptions, type InitReport, init } from '../../cli/init/init.ts';
 import { formatReport, jsonOf } from '../../cli/init/report.ts';
 import { nightly } from '../../cli/init/schedule.ts';
@@ -71,8 +73,8 @@ const found = ({ findings }: InitReport): string[] =>
 const written = (file: string): string => readFileSync(join(bench.configDir, file), 'utf8');
 
 test('writes the configuration of what is found, private, with comments, as garner reads it', async () => {
-  mkdirSync(join(bench.directory, "a tree's"));
-  vi.stubEnv('DIRECTORIES', `${join(bench.directory, "a tree's")}:${join(bench.directory, 'tree')}`);
+  mkdirSync(join(bench.directory, "a tree's #1"));
+  vi.stubEnv('DIRECTORIES', `${join(bench.directory, "a tree's #1")}:${join(bench.directory, 'tree')}`);
   vi.stubEnv('GARNER_AGE_IDENTITY_FILE', '');
   const report = await run({ mailTo: 'Backup <admins@example.org>' });
   expect(report).toMatchObject({ result: 'ok', dryRun: false, kept: [], backups: [] });
@@ -144,6 +146,12 @@ test('writes no secret of the environment anywhere, and says which is missing', 
   expect(written('garner.env')).toContain('\nNOTIFY_SMTP_URL=smtp://garner@mail.example.org\n');
   expect(written('garner.env') + formatReport(report) + jsonOf(report)).not.toContain('s3cr3t-pw');
   expect(report.todo[0]?.what).toBe('NOTIFY_SMTP_PASSWORD is in the environment alone');
+
+  const [one] = report.findings.found as [Found];
+  const settings = { X_TOKEN: { parse: (text: string) => text, secret: true, describe: 'its token' } };
+  const own = { ...one, definition: { ...one.definition, application: 'x', settings } };
+  const [planned] = planFiles(bench.configDir, [own], { mailTo: undefined, env: { X_TOKEN: 's3cr3t-pw' } });
+  expect(planned?.content).toContain('\n# its token\n#X_TOKEN=\n');
 });
 
 test('installs timers that systemd takes, which doctor then finds', async () => {
