@@ -29,6 +29,7 @@ const transportNames = (value: string): string[] => {
 
 const levels = (value: string): ReadonlySet<Level> => {
   const names = list(value);
+  if (names.length === 0) throw `it names no level, only commas; there are ${LEVELS.join(', ')}`;
   const unknown = names.find((name) => !(LEVELS as readonly string[]).includes(name));
   if (unknown !== undefined) {
     throw `there is no level "${unknown}", only ${LEVELS.join(', ')}; another run's lock is a warning`;
@@ -161,6 +162,11 @@ export function loadNotifySettings(sources: SettingSources): NotifySettings {
       runs: fallback.includes(name) ? 'fallback' : forRuns.includes(name) ? 'always' : 'never',
       digests: forDigests?.includes(name) ?? !showsState,
       everyRun,
+    });
+  }
+  if (fallback.length > 0 && ![...routes.values()].some(({ runs }) => runs === 'always')) {
+    throw cannot('configuration', 'use setting', 'NOTIFY_FALLBACK', 'nothing is left that it stands in for', {
+      hint: 'it names transports in addition to one that is no fallback',
     });
   }
   return {

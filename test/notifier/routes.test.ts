@@ -90,7 +90,16 @@ it('refuses a level that is none, and a transport that is not configured', async
     /NOTIFY_SLACK_LEVELS.*no level "locked".*another run's lock is a warning/,
   );
   refused({ NOTIFY_FALLBACK: 'teams' }).toThrow(/NOTIFY_FALLBACK.*teams is not configured/);
+  refused({ NOTIFY_LEVELS: ',' }).toThrow(/NOTIFY_LEVELS.*it names no level/);
   refused({ NOTIFY_DIGEST_TRANSPORTS: 'teams' }).toThrow(/NOTIFY_DIGEST_TRANSPORTS.*teams is not configured/);
+});
+
+it('refuses a fallback that stands in for nobody: nothing would ever be told', async () => {
+  await using listeners = await startListeners('slack', 'teams');
+  const nothingLeft = /NOTIFY_FALLBACK": nothing is left that it stands in for/;
+  expect(() => listeners.settings({ NOTIFY_FALLBACK: 'slack,teams' })).toThrow(nothingLeft);
+  const both = { NOTIFY_TRANSPORTS: 'slack', NOTIFY_FALLBACK: 'slack' };
+  expect(() => listeners.settings(both)).toThrow(nothingLeft);
 });
 
 it('sends digests to people, whatever their levels, and not to what shows the state of a run', async () => {
