@@ -1,7 +1,7 @@
 // How good an archive is. `digest`: its bytes are those that its checksum file records. `content`: besides, every member
 // was decompressed and is what the manifest says. (`restored`, the third level, is for a restore to record.)
 import { closeSync, fstatSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { cannot } from '../lib/errors.ts';
 import { type DecodeOptions, decodeMember } from './decode.ts';
 import type { Manifest, Member } from './manifest.ts';
@@ -92,6 +92,9 @@ export async function verifyContent(
   const { sizeBytes, manifest } = archive;
   let level: Verified['level'] = 'content';
   for (const member of manifest.members) {
+    // small ones are read at one go: ten thousand of them would keep other hosts' answers waiting for as long
+    await nextTurn();
+    options.signal.throwIfAborted();
     const sealed = member.encoding.includes('age') && options.identityFile === undefined;
     if (sealed) level = 'digest';
     const surveyed = survey.members.get(member.name);

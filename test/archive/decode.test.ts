@@ -1,10 +1,13 @@
 // Small members are decompressed in this process, others by zstd: what is refused must be the same.
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { zstdCompressSync } from 'node:zlib';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { Manifest, Member } from '../../archive/manifest.ts';
+import { END_OF_ARCHIVE, encodeHeader, paddingBytes } from '../../archive/tar-header.ts';
 import { verifyArchive } from '../../archive/verify.ts';
 import { makeArchive } from '../helpers/make-archive.ts';
 
@@ -41,4 +44,43 @@ it.each([
   ['bytes that are no frame', 'cat more'],
 ])('refuses a small member with %s behind what the manifest counts', async (_, tail) => {
   await expect(verify(await withTail(tail))).rejects.toThrow(/files\.list\.zst/);
+});
+
+it('F52 gives way to other work between the small members of which a host may have made thousands', async () => {
+  const MEMBERS = 200;
+  const stored = zstdCompressSync(Buffer.alloc(100_000));
+  const made = await makeArchive(directory, { host: 'web1', time: new Date('2026-01-02T03:04:05Z') });
+  await execa('tar', ['-xf', made.path, 'manifest.json'], { cwd: directory });
+  const manifest = JSON.parse(readFileSync(join(directory, 'manifest.json'), 'utf8')) as Manifest;
+  const [blocks, members]: [Buffer[], Member[]] = [[], []];
+  const add = (name: string, content: Buffer): void => {
+    const padding = Buffer.alloc(paddingBytes(content.length));
+    blocks.push(encodeHeader(name, content.length, new Date(0)), content, padding);
+  };
+  for (let index = 0; index < MEMBERS; index += 1) {
+    const name = `m${index}.sql`;
+    add(name, stored);
+    members.push({
+      ...{
+        name,
+        kind: 'database',
+        encoding: ['zst'],
+        uncompressedSizeBytes: 100_000,
+        sizeBytes: stored.length,
+      },
+      offsetBytes: index * (512 + stored.length + paddingBytes(stored.length)) + 512,
+      sha256: createHash('sha256').update(stored).digest('hex'),
+    });
+  }
+  add('manifest.json', Buffer.from(JSON.stringify({ ...manifest, members })));
+  writeFileSync(made.path, Buffer.concat([...blocks, END_OF_ARCHIVE]));
+  let turns = 0;
+  const tick = (): void => {
+    turns += 1;
+    ticker = setImmediate(tick);
+  };
+  let ticker = setImmediate(tick);
+  expect(await verify(made.path)).toMatchObject({ level: 'content' });
+  clearImmediate(ticker);
+  expect(turns).toBeGreaterThanOrEqual(MEMBERS);
 });
