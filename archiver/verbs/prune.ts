@@ -29,6 +29,9 @@ interface PruneCommandOptions extends CommonOptions {
   size: string;
 }
 
+const OF_SIMULATION = ['years', 'every', 'size'];
+const OF_DELETION = ['dryRun', 'explain', 'allowLarge', 'allowOdd'];
+
 export function declarePrune(program: Command, context: CommandContext): void {
   verb(program, 'prune', 'delete what retention lets go', 'archiver prune --dry-run --explain')
     .option('--dry-run', 'say what would be deleted; delete nothing')
@@ -39,7 +42,8 @@ export function declarePrune(program: Command, context: CommandContext): void {
     .option('--years <number>', 'of the simulation', '2')
     .option('--every <duration>', 'how often it makes a backup', '1d')
     .option('--size <size>', 'of each archive of it', '1GB')
-    .action(async (names: string[], options: PruneCommandOptions) => {
+    .action(async (names: string[], options: PruneCommandOptions, command: Command) => {
+      refuseWhatDoesNotFit(command, options.simulate === true);
       const setup = setUp(context, options, names);
       const { retention, file } = setup.configuration;
       if (retention === undefined) {
@@ -50,6 +54,17 @@ export function declarePrune(program: Command, context: CommandContext): void {
       if (options.simulate) showSimulation(retention, options);
       else await prune(setup, retention, options);
     });
+}
+
+/** Who forgets --simulate wants nothing deleted. */
+function refuseWhatDoesNotFit(command: Command, isSimulation: boolean): void {
+  const others = isSimulation ? OF_DELETION : OF_SIMULATION;
+  const cause = isSimulation ? 'it does not go with --simulate' : 'it is for --simulate';
+  for (const option of command.options) {
+    const name = option.attributeName();
+    if (!others.includes(name) || command.getOptionValueSource(name) !== 'cli') continue;
+    throw cannot('usage', 'use option', `${option.long}`, cause);
+  }
 }
 
 async function prune(setup: Setup, policy: Policy, options: PruneCommandOptions): Promise<void> {

@@ -43,6 +43,21 @@ describe('archiver prune --simulate', () => {
   });
 });
 
+test.each([
+  ['--years', ['--years', '1'], 'it is for --simulate'],
+  ['--size', ['--dry-run', '--size', '2GB'], 'it is for --simulate'],
+  ['--allow-large', ['--simulate', '--allow-large'], 'it does not go with --simulate'],
+])('archiver prune refuses %s where it would do nothing', async (option, args, cause) => {
+  await expect(run('prune', ...args)).rejects.toThrow(`cannot use option "${option}": ${cause}`);
+});
+
+test('a verb that is called wrongly names its own help', async () => {
+  await expect(run('diff', 'x')).rejects.toMatchObject({
+    message: `cannot run "archiver diff": missing required argument 'after'`,
+    hint: 'see archiver diff --help',
+  });
+});
+
 describe('archiver verify', () => {
   test.each([
     ['--rate', '50MB', 'a rate such as 50MB/s'],
