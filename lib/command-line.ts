@@ -56,9 +56,9 @@ export async function runProgram(program: Command, args: string[]): Promise<numb
     if (error.exitCode === 0) return 0; // --help, --version
     const cause =
       error.code === 'commander.help' ? 'a command is missing' : error.message.replace(/^error: /, '');
-    throw cannot('usage', 'run', program.name(), cause.replaceAll('\n', ' '), {
-      hint: `see ${program.name()} --help`,
-    });
+    const verb = program.commands.find((command) => command.name() === args[0])?.name();
+    const name = verb === undefined ? program.name() : `${program.name()} ${verb}`;
+    throw cannot('usage', 'run', name, cause.replaceAll('\n', ' '), { hint: `see ${name} --help` });
   }
   return Number(process.exitCode ?? 0);
 }
