@@ -1,5 +1,14 @@
 // The directory where archives are made: ours, no link, closed to others.
-import { accessSync, chmodSync, chownSync, constants, lstatSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { type FileAccess, makeDirectory } from './durable.ts';
 import { cannot } from './errors.ts';
@@ -54,13 +63,26 @@ export function ensureDirectory(path: string, gid: number | undefined, groupMode
   }
   if (stat.mode & 0o002) throw refuse('others can write into it', 'use a directory of your own');
   try {
-    if (own && gid !== undefined) {
-      if (stat.gid !== gid) chownSync(path, -1, gid);
-      if ((stat.mode & 0o7777) !== groupMode) chmodSync(path, groupMode);
-    }
+    if (own && gid !== undefined) giveToGroup(path, gid, groupMode);
     accessSync(path, constants.W_OK | constants.X_OK);
   } catch (error) {
     throw refuse(error, 'make it writable for the user that runs the agent');
+  }
+}
+
+/**
+ * What was looked at may be another by now: in a directory that a group can write to, its members can put a link in its
+ * place, to a file of root's.
+ */
+function giveToGroup(path: string, gid: number, mode: number): void {
+  const { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } = constants;
+  const fd = openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  try {
+    const stat = fstatSync(fd);
+    if (stat.gid !== gid) fchownSync(fd, -1, gid);
+    if ((stat.mode & 0o7777) !== mode) fchmodSync(fd, mode);
+  } finally {
+    closeSync(fd);
   }
 }
 

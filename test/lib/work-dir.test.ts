@@ -1,20 +1,22 @@
-import {
+import fs, {
   chmodSync,
   chownSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createFile } from '../../lib/durable.ts';
-import { openWorkDir } from '../../lib/work-dir.ts';
+import { ensureDirectory, openWorkDir } from '../../lib/work-dir.ts';
 
 const never = new AbortController().signal;
 const root = process.getuid?.() === 0;
@@ -114,4 +116,31 @@ test('an existing directory keeps its mode', async () => {
   chmodSync(directory, 0o750);
   await openWorkDir(directory, undefined, never);
   expect(modeOf(directory)).toBe(0o750);
+});
+
+test('F28 gives nothing to the group that was put in its place after it was looked at', () => {
+  const [inside, secret] = [join(directory, 'history'), join(directory, 'secret')];
+  mkdirSync(inside, 0o700);
+  writeFileSync(secret, 'x', { mode: 0o600 });
+  // a member of the group is quick: between the look and what follows it
+  const { lstatSync } = fs;
+  const quick = (path: string, options: object): unknown => {
+    const stat = lstatSync(path, options);
+    if (path === inside) {
+      renameSync(inside, `${inside}.old`);
+      symlinkSync(secret, inside);
+    }
+    return stat;
+  };
+  Object.assign(fs, { lstatSync: quick });
+  syncBuiltinESMExports();
+  try {
+    expect(() => ensureDirectory(inside, process.getgid?.(), 0o2750)).toThrow(
+      /cannot use the work directory/,
+    );
+  } finally {
+    Object.assign(fs, { lstatSync });
+    syncBuiltinESMExports();
+  }
+  expect(modeOf(secret)).toBe(0o600);
 });
