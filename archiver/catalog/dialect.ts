@@ -1,5 +1,5 @@
 // Gives Node's own SQLite the shape that Kysely's dialect expects, and its errors the one shape of garner.
-import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { SqliteDialect } from 'kysely';
 import { cannot } from '../../lib/errors.ts';
 
@@ -11,21 +11,25 @@ const MAX_PREPARED = 100;
  * @param file its path, for messages
  */
 export function nodeSqliteDialect(db: DatabaseSync, file: string): SqliteDialect {
-  const prepared = new Map<string, StatementSync>();
+  const prepared = new Map<string, Prepared>();
   return new SqliteDialect({
     database: {
       close: () => db.close(),
       prepare(sql) {
-        const statement = prepared.get(sql) ?? guard(() => db.prepare(sql));
+        const ready = prepared.get(sql) ?? guard(() => prepareRows(db, sql));
         if (prepared.size === MAX_PREPARED) prepared.clear();
-        prepared.set(sql, statement);
+        prepared.set(sql, ready);
+        const { statement, columns } = ready;
         const values = (parameters: readonly unknown[]): SQLInputValue[] => parameters as SQLInputValue[];
         return {
-          reader: statement.columns().length > 0,
-          all: (parameters) => guard(() => statement.all(...values(parameters))),
+          reader: columns.length > 0,
+          all: (parameters) => guard(() => toRows(ready, statement.all(...values(parameters)))),
           run: (parameters) => guard(() => statement.run(...values(parameters))),
-          // its own: another may be under way
-          iterate: (parameters) => guard(() => db.prepare(sql).iterate(...values(parameters))),
+          iterate: (parameters) =>
+            guard(() => {
+              const own = prepareRows(db, sql); // another may be under way
+              return eachRow(own, own.statement.iterate(...values(parameters)));
+            }),
         };
       },
     },
@@ -38,4 +42,30 @@ export function nodeSqliteDialect(db: DatabaseSync, file: string): SqliteDialect
       throw cannot('catalog', 'use the catalog', file, error);
     }
   }
+}
+
+interface Prepared {
+  statement: StatementSync;
+  columns: string[];
+}
+
+/** Node's own row objects are slow and large: a catalog may have a hundred thousand. */
+function prepareRows(db: DatabaseSync, sql: string): Prepared {
+  const statement = db.prepare(sql);
+  statement.setReturnArrays(true);
+  return { statement, columns: statement.columns().map(({ name }) => name) };
+}
+
+function toRow(columns: string[], values: SQLOutputValue[]): Record<string, SQLOutputValue> {
+  const row: Record<string, SQLOutputValue> = {};
+  for (let i = 0; i < columns.length; i += 1) row[columns[i] as string] = values[i] as SQLOutputValue;
+  return row;
+}
+
+function toRows({ columns }: Prepared, all: unknown): unknown[] {
+  return (all as SQLOutputValue[][]).map((values) => toRow(columns, values));
+}
+
+function* eachRow({ columns }: Prepared, all: Iterable<unknown>): IterableIterator<unknown> {
+  for (const values of all) yield toRow(columns, values as SQLOutputValue[]);
 }
