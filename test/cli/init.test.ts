@@ -19,7 +19,7 @@ const BIN = join(import.meta.dirname, '../../bin');
 const signal = new AbortController().signal;
 /** No client of a database; what the tests themselves run. */
 const PROGRAMS =
-  'sh env node hostname getent tar zstd readlink dirname basename find sort tr xargs sha256sum'.split(' ');
+  'sh env node hostname getent tar zstd readlink dirname basename find sort tr xargs sha256sum rm'.split(' ');
 /** Of these the host of the tests has what it has: they look elsewhere. */
 const ELSEWHERE = ['LDAP_CONFIG', 'MEDIAWIKI_DIR', 'WORDPRESS_DIR', 'GIT_ROOTS', 'REDIS_CONFIGS'];
 
@@ -282,14 +282,18 @@ test('from nothing to a backup: its archive is good, and the cron line makes the
   expect(checks.find(({ name }) => name === 'schedule')).toMatchObject({ state: 'ok' });
 });
 
-test('asks at a terminal alone: whom to tell, whether to schedule, whether to back up', async () => {
-  const program = `${join(BIN, 'garner')} init`;
+test('asks at a terminal whom to tell, whether to schedule, whether to back up; nothing with --yes', async () => {
+  const garner = join(BIN, 'garner');
+  const program = `${garner} init --yes && rm ${bench.configDir}/* && ${garner} init`;
   const ran = await execa('/usr/bin/script', ['-qec', program, '/dev/null'], {
     input: 'no address\nadmins@example.org\nn\nn\n',
     reject: false,
   });
-  const shown = ran.stdout.replaceAll('\r', '');
   expect(ran.exitCode).toBe(0);
+  const [, unasked, shown] = ran.stdout.replaceAll('\r', '').split('looking for applications');
+  expect(unasked).toMatch(/Configuration\n {2}written/);
+  expect(unasked).not.toContain('[y/N]');
+  expect(unasked).not.toContain('Who is told');
   expect(shown).toMatch(
     /Who is told by mail [\s\S]*"no address" is no mail address[\s\S]*Who is told by mail/,
   );
