@@ -2,8 +2,8 @@
 // that an archiver pulls from it; or from the archive store to a further place, laid out as in the store. What was
 // copied is read back from the target before anything here is removed, or there pruned.
 import { dirname, join } from 'node:path';
-import { HISTORY_DIRECTORY, parseHistoryFile } from '../archive/history.ts';
-import { ARCHIVE_SUFFIX, type ArchiveName, groupName, parseName } from '../archive/name.ts';
+import { parseHistoryFile } from '../archive/history.ts';
+import { type ArchiveName, groupName, parseName } from '../archive/name.ts';
 import { readSidecars, removeTransferred, transfer, verifyDigests } from '../archive/transfer.ts';
 import { asGarnerError, cannot, GarnerError } from '../lib/errors.ts';
 import { info, warn } from '../lib/log.ts';
@@ -12,13 +12,11 @@ import { plural } from '../lib/text.ts';
 import { openFileStore } from '../stores/file.ts';
 import { openStore } from '../stores/open.ts';
 import type { Store, StoreEntry } from '../stores/store.ts';
-import { openCatalog } from './catalog/catalog.ts';
 import type { PushConfiguration, PushTarget } from './configuration.ts';
-import { whatHolds } from './evidence.ts';
-import { archivePath, checkMark, MARK } from './layout.ts';
+import { MARK } from './layout.ts';
 import { isLarge } from './prune.ts';
+import { archiveOf, archiveSource, type Candidate, type Source, workSource } from './push-source.ts';
 import { type Failure, type Result, tellFailure } from './run.ts';
-import { loadSeries } from './series.ts';
 
 export interface PushReport {
   target: string;
@@ -47,29 +45,6 @@ export interface PushOptions {
   init: boolean;
   signal: AbortSignal;
   onBytes: (count: number) => void;
-}
-
-/** An archive on this host. */
-interface Candidate {
-  name: string;
-  parsed: ArchiveName;
-  /** What retention counts by. */
-  time: Date;
-  sizeBytes: number;
-  modifiedMs: number;
-}
-
-interface Source {
-  store: Store;
-  candidates: Candidate[];
-  /** Where an archive is, here and at the target. */
-  pathOf(parsed: ArchiveName, name: string): string;
-  /** The directories of histories. */
-  histories: string[];
-  /** When an archive was made that may be at the target alone: a name's time is its host's word. */
-  timeOf(name: string): Date;
-  /** Why applications keep all that they have, by `<host>/<application>[.<instance>]`. */
-  held: ReadonlyMap<string, string>;
 }
 
 /**
@@ -124,73 +99,6 @@ export async function pushTo(
     fail(error);
   }
   return report;
-}
-
-/** What the work directory offers: all that has an archive's name. */
-async function workSource(store: Store): Promise<Source> {
-  const candidates = (await store.list('')).flatMap((entry): Candidate[] => {
-    const { kind, sizeBytes, modifiedMs } = entry;
-    const archive = archiveOf(entry);
-    if (kind !== 'file' || archive === undefined) return [];
-    return [{ ...archive, time: archive.parsed.time, sizeBytes, modifiedMs }];
-  });
-  return {
-    store,
-    candidates: candidates.toSorted((a, b) => a.time.getTime() - b.time.getTime()),
-    pathOf: (_parsed, name) => name + ARCHIVE_SUFFIX,
-    histories: [HISTORY_DIRECTORY],
-    timeOf: nameTime,
-    held: new Map(),
-  };
-}
-
-/** What the catalog knows to be good. */
-async function archiveSource(
-  store: Store,
-  { root, catalog: file }: { root: string; catalog: string },
-): Promise<Source> {
-  checkMark(root);
-  await using catalog = openCatalog(file);
-  const now = new Date();
-  const all = await loadSeries({ catalog, now });
-  const received = all.flatMap(({ archives }) => archives);
-  const times = new Map(received.map(({ name, time }) => [name, new Date(time)]));
-  const rows = received.filter(
-    ({ state, verified, problem }) => state === 'present' && verified !== null && problem === null,
-  );
-  const candidates: Candidate[] = [];
-  for (const { name, time, size_bytes: sizeBytes } of rows) {
-    const parsed = parseName(name) as ArchiveName;
-    const entry = await store.stat(archivePath(parsed, name));
-    // one that is gone or changed is for `verify` and `rescan` to tell
-    if (entry?.kind !== 'file' || entry.sizeBytes !== sizeBytes) continue;
-    candidates.push({ name, parsed, time: new Date(time), sizeBytes, modifiedMs: entry.modifiedMs });
-  }
-  const hosts = new Set(candidates.map(({ parsed }) => parsed.host));
-  return {
-    store,
-    candidates: candidates.toSorted((a, b) => a.time.getTime() - b.time.getTime()),
-    pathOf: archivePath,
-    histories: [...hosts].map((host) => join(host, HISTORY_DIRECTORY)),
-    timeOf: (name) => times.get(name) ?? nameTime(name),
-    held: new Map(
-      all.flatMap((series): [string, string][] => {
-        const reasons = whatHolds(series, now).map(({ reason }) => reason);
-        return reasons.length === 0 ? [] : [[`${series.host}/${series.name}`, reasons.join(', ')]];
-      }),
-    ),
-  };
-}
-
-function nameTime(name: string): Date {
-  return (parseName(name) as ArchiveName).time;
-}
-
-function archiveOf({ name: file }: StoreEntry): { name: string; parsed: ArchiveName } | undefined {
-  if (!file.endsWith(ARCHIVE_SUFFIX)) return undefined;
-  const name = file.slice(0, -ARCHIVE_SUFFIX.length);
-  const parsed = parseName(name);
-  return parsed && { name, parsed };
 }
 
 /** An unmounted disk looks like an empty one: a copy of the archive store has its mark. */
