@@ -79,7 +79,7 @@ export async function verifyHosts(
  * Verifies one archive and writes down what was found; a bad one goes to quarantine, one that can't be read stays.
  * @param lock taken before anything is moved; undefined: the caller holds it
  * @returns undefined where it is not kept any more: it was pruned meanwhile
- * @throws checksum-mismatch, content-mismatch, not-an-archive; io where it could not be looked at
+ * @throws checksum-mismatch, content-mismatch, not-an-archive; io where it could not be looked at; catalog
  */
 export async function verifyOne(
   run: Run,
@@ -94,17 +94,14 @@ export async function verifyOne(
     return now?.state === 'present' && now.sha256 === expectedSha256;
   };
   const changed = changedMs(path);
+  let level: 'digest' | 'content';
   try {
     if (fileSize(path) === undefined) {
       throw cannot('checksum-mismatch', 'verify', name, 'it is not on the disk any more', {
         hint: 'the next pull fetches it where its host still has it; else archiver rescan takes note',
       });
     }
-    const { level } = await verifyArchive(path, { expectedSha256, bytesPerSecond, signal });
-    if (!(await isKept())) return undefined;
-    await catalog.change([name], { verified: level, verified_at: new Date().toISOString(), problem: null });
-    info(`${host}: ${name} verified: ${level}`, { host, name, level });
-    return level;
+    ({ level } = await verifyArchive(path, { expectedSha256, bytesPerSecond, signal }));
   } catch (caught) {
     signal.throwIfAborted();
     const error = caught instanceof GarnerError ? caught : cannot('io', 'verify', name, caught);
@@ -119,6 +116,10 @@ export async function verifyOne(
     else await catalog.change([name], { problem: error.code });
     throw error;
   }
+  if (!(await isKept())) return undefined;
+  await catalog.change([name], { verified: level, verified_at: new Date().toISOString(), problem: null });
+  info(`${host}: ${name} verified: ${level}`, { host, name, level });
+  return level;
 }
 
 const TRY_AGAIN_MS = 500;

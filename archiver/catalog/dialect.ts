@@ -24,7 +24,11 @@ export function nodeSqliteDialect(db: DatabaseSync, file: string): SqliteDialect
         return {
           reader: columns.length > 0,
           all: (parameters) => guard(() => toRows(ready, statement.all(...values(parameters)))),
-          run: (parameters) => guard(() => statement.run(...values(parameters))),
+          run(parameters) {
+            // SQLite has ended it itself, and why is to be told
+            if (sql === 'rollback' && !db.isTransaction) return { changes: 0, lastInsertRowid: 0 };
+            return guard(() => statement.run(...values(parameters)));
+          },
           iterate: (parameters) =>
             guard(() => {
               const own = prepareRows(db, sql); // another may be under way

@@ -136,4 +136,27 @@ describe('archiver verify', () => {
     expect(existsSync(join(archiver.root, '.quarantine'))).toBe(false);
     expect(await archiver.query('SELECT state, verified FROM archives')).toBe('present|content');
   });
+
+  test('F17 a catalog that can’t be written says nothing of the archive, and is told', async () => {
+    await fill(1);
+    const report = await archiver.inProcess(async (run) => {
+      const { catalog } = run;
+      const trigger =
+        "CREATE TRIGGER t BEFORE UPDATE ON archives BEGIN SELECT RAISE(ROLLBACK, 'no disk'); END";
+      await archiver.query(trigger);
+      let isBroken = true;
+      const change: typeof catalog.change = async (...all) => {
+        await catalog.change(...all).finally(async () => {
+          if (isBroken) await archiver.query('DROP TRIGGER t');
+          isBroken = false;
+        });
+      };
+      const broken = { ...run, catalog: { ...catalog, change } };
+      return verifyHosts(broken, run.configuration.hosts, { olderThanMs: 0, lock });
+    });
+    expect(report).toMatchObject({
+      failed: [{ code: 'catalog', message: expect.stringContaining('no disk') }],
+    });
+    expect(await archiver.query('SELECT state, verified, problem FROM archives')).toBe('present|content|');
+  });
 });
