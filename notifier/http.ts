@@ -8,6 +8,7 @@ import { cannot, causeText, type GarnerError } from '../lib/errors.ts';
 import { redact, registerSecret, registerUrlSecret } from '../lib/redact.ts';
 import { boolean, path, type SettingTable, type SettingValues } from '../lib/settings.ts';
 import { escapeControls } from '../lib/text.ts';
+import { explainUntrusted } from './untrusted.ts';
 
 /** No service says more to one message: what does is not that service. */
 const LONGEST_ANSWER_BYTES = 64 << 10;
@@ -128,7 +129,11 @@ export function openHttp(
       try {
         answer = await exchange({ ...request, url: request.url ?? url }, values.NOTIFY_HTTP_CA_FILE, signal);
       } catch (error) {
-        throw failure(signal.aborted ? causeText(signal.reason) : redact(causeText(error)));
+        throw failure(
+          signal.aborted
+            ? causeText(signal.reason)
+            : redact(explainUntrusted(causeText(error), 'NOTIFY_HTTP_CA_FILE')),
+        );
       }
       const problem = problemOf(answer, setting);
       if (problem !== undefined) throw failure(problem);

@@ -9,6 +9,7 @@ import { escapeControls } from '../../lib/text.ts';
 import { htmlOf } from '../html.ts';
 import { type Message, subjectOf, textOf } from '../message.ts';
 import { defineTransport } from '../transport.ts';
+import { explainUntrusted } from '../untrusted.ts';
 
 /** A server that is silent for longer ends the attempt. */
 const SILENCE_MS = 30_000;
@@ -189,7 +190,9 @@ export default defineTransport({
         } catch (error) {
           if (error instanceof GarnerError) throw error;
           // its own words tell a timeout of the greeting from one of the connection
-          const said = signal.aborted ? causeText(signal.reason) : escapeControls((error as Error).message);
+          const said = signal.aborted
+            ? causeText(signal.reason)
+            : explainUntrusted(escapeControls((error as Error).message), 'NOTIFY_SMTP_CA_FILE');
           throw new GarnerError('delivery', `cannot send mail by "${by}": ${said}`, { cause: error });
         }
       },

@@ -22,7 +22,7 @@ const open = (url: string, caFile?: string, plain = false): HttpService =>
 it('F54 sends nothing to a server whose certificate can not be checked', async () => {
   await using service = await startHttpService(() => ({ status: 200 }), certificates);
   await expect(open(service.url).send({}, NO_LIMIT)).rejects.toThrow(
-    /^cannot send a message to "Chat at 127\.0\.0\.1:\d+": .*certificate/,
+    /^cannot send a message to "Chat at 127\.0\.0\.1:\d+": .*certificate; NOTIFY_HTTP_CA_FILE names a CA to trust$/,
   );
   expect(service.requests).toEqual([]);
 });
