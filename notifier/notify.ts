@@ -5,6 +5,7 @@ import { type CommandContext, type CommandMain, declareProgram, runProgram } fro
 import { asGarnerError, cannot, causeText, EXIT, GarnerError } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
 import { setLogFormat, warn } from '../lib/log.ts';
+import { redact } from '../lib/redact.ts';
 import type { SettingSources } from '../lib/settings.ts';
 import { DAY_MS, tellDigest } from './digest.ts';
 import { tellOverdue } from './overdue.ts';
@@ -19,6 +20,7 @@ import {
 import { sendSample } from './sample.ts';
 import { loadNotifySettings, type NotifySettings } from './settings.ts';
 import { displayOf, showHistory } from './show-history.ts';
+import { SYSLOG_SETTINGS, writeSystemLog } from './syslog.ts';
 import { readCommand, type WrappedCommand } from './wrapped-command.ts';
 
 const EXAMPLE = `notify -- agent-mediawiki
@@ -40,6 +42,8 @@ const OPTIONS_OF: Record<string, readonly string[]> = {
 
 const ACTIONS = Object.keys(OPTIONS_OF).filter((name) => name !== 'run');
 
+const LOG_LIMIT_MS = 5000;
+
 const USAGE =
   'notify [options] -- COMMAND [ARG…], or notify test, notify overdue, notify digest, notify history';
 
@@ -60,6 +64,7 @@ export const main: CommandMain = async (args, context) => {
     return await dispatch(args, context);
   } catch (caught) {
     const error = asGarnerError(caught);
+    await logFailure(error.message, args[0]);
     // 1, 2 and the like are the command's to say
     throw new GarnerError(error.code, error.message, {
       cause: error,
@@ -68,6 +73,17 @@ export const main: CommandMain = async (args, context) => {
     });
   }
 };
+
+/** Cron's mail may be off, and who is to be told may not be known: the system log is what is left. */
+async function logFailure(message: string, action: string | undefined): Promise<void> {
+  if (process.stderr.isTTY || action === 'test' || action === 'history') return;
+  const socket = process.env.NOTIFY_SYSLOG_SOCKET || SYSLOG_SETTINGS.NOTIFY_SYSLOG_SOCKET.default;
+  const limit = AbortSignal.timeout(LOG_LIMIT_MS);
+  // stderr has it too
+  await writeSystemLog(redact(`notify: ${message}`), { priority: 'daemon.err', socket }, limit).catch(
+    () => {},
+  );
+}
 
 async function dispatch(args: string[], context: CommandContext): Promise<number> {
   const end = args.indexOf('--');

@@ -1,6 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { join } from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
 import { main } from '../../notifier/notify.ts';
 import { NOTIFY_SETTINGS } from '../../notifier/settings.ts';
+import { startListeners } from '../helpers/told.ts';
 
 const call = (line: string) => main(line.split(' '), { program: 'notify', known: NOTIFY_SETTINGS });
 
@@ -27,4 +29,19 @@ describe('notify refuses, before anything is sent or run,', () => {
       hint: expect.stringContaining('notify [options] -- COMMAND'),
     });
   });
+});
+
+it('says in the system log that nothing was run: cron’s mail may be off', async () => {
+  await using listeners = await startListeners();
+  vi.stubEnv('NOTIFY_SYSLOG_SOCKET', join(listeners.root, 'log'));
+  try {
+    await expect(call('--lock --nonsense -- true')).rejects.toMatchObject({ exitCode: 125 });
+    await expect(call('history --lock')).rejects.toMatchObject({ exitCode: 125 });
+  } finally {
+    vi.unstubAllEnvs();
+  }
+  await expect.poll(() => listeners.syslog).toHaveLength(1);
+  expect(listeners.syslog[0]).toMatch(
+    /^<27>.* garner: notify: cannot run "notify": unknown option '--nonsense'$/,
+  );
 });
