@@ -125,13 +125,17 @@ export async function makeArchive(directory: string, options: ArchiveOptions): P
     const members = parts.map((part) => {
       const name = part.kind === 'version' ? part.name : part.name + sealed;
       const bytes = readFileSync(join(scratch, name));
+      const { name: _, kind, uncompressedSizeBytes, ...more } = part;
+      // in the order of the contract
       const member = {
-        ...part,
         name,
+        kind,
         offsetBytes,
         sizeBytes: bytes.length,
+        uncompressedSizeBytes,
         sha256: createHash('sha256').update(bytes).digest('hex'),
         encoding: part.kind === 'version' ? [] : ['zst', ...(recipient === '' ? [] : ['age'])],
+        ...more,
       };
       offsetBytes += Math.ceil(bytes.length / 512) * 512 + 512;
       return member;
