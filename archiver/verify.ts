@@ -94,6 +94,8 @@ export async function verifyOne(
     return now?.state === 'present' && now.sha256 === expectedSha256;
   };
   const changed = changedMs(path);
+  // what is written to while it is read has changed after this
+  const at = new Date().toISOString();
   let level: 'digest' | 'content';
   try {
     if (fileSize(path) === undefined) {
@@ -117,7 +119,7 @@ export async function verifyOne(
     throw error;
   }
   if (!(await isKept())) return undefined;
-  await catalog.change([name], { verified: level, verified_at: new Date().toISOString(), problem: null });
+  await catalog.change([name], { verified: level, verified_at: at, problem: null });
   info(`${host}: ${name} verified: ${level}`, { host, name, level });
   return level;
 }

@@ -1,5 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -91,6 +99,18 @@ describe('archiver verify', () => {
     expect(readdirSync(join(archiver.root, '.quarantine/web1'))).toContain(`${bad.name}.tar`);
     expect(await archiver.query('SELECT state FROM archives ORDER BY name')).toBe('quarantined\npresent');
     expect((await verify()).verified).toHaveLength(1);
+  });
+
+  test('F46 is of the time when reading began: what was written to meanwhile is not proven by it', async () => {
+    const [made] = (await fill(1, randomBytes(1_000_000))) as [MadeArchive];
+    const path = join(archiver.root, 'web1/mediawiki', `${made.name}.tar`);
+    const verifying = verify({ bytesPerSecond: 3_000_000 });
+    await sleep(100);
+    // the byte that is there already: what it says stays true
+    writeFileSync(path, readFileSync(path).subarray(0, 1), { flag: 'r+' });
+    expect((await verifying).verified).toHaveLength(1);
+    const at = await archiver.query('SELECT verified_at FROM archives');
+    expect(Date.parse(at)).toBeLessThan(statSync(path).ctimeMs);
   });
 
   test('F12 counts none that the disk can’t read, until it can', async () => {
