@@ -24,6 +24,11 @@ export function explainHeld({ subject, findings }: PruneReport['held'][number]):
   return `${subject} is not pruned: ${why} (hint: if it is right: archiver prune --allow-odd)`;
 }
 
+/** @returns whether somebody should look: that backups fail has been told where it happened */
+export function isOdd({ findings }: PruneReport['held'][number]): boolean {
+  return findings.some(({ check }) => check !== 'failing');
+}
+
 /** @returns one line for each archive, those that stay first */
 export function explain({ keep, remove }: Pick<PruneReport, 'keep' | 'remove'>): string {
   const lines = [

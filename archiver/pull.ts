@@ -3,7 +3,7 @@ import { info } from '../lib/log.ts';
 import { startProgress } from '../lib/progress.ts';
 import { type Bandwidth, type Pace, startPace } from './bandwidth.ts';
 import type { HostConfiguration } from './configuration.ts';
-import { explainHeld } from './explain.ts';
+import { explainHeld, isOdd } from './explain.ts';
 import { startLedger } from './ledger.ts';
 import { type PruneReport, pruneHost } from './prune.ts';
 import { addWarning, type HostReport, pullHost } from './pull-host.ts';
@@ -118,9 +118,8 @@ async function pruneAfterPull(run: Run, host: HostConfiguration, report: HostRep
   }
   report.pruned = pruned.remove.map(({ name }) => name);
   for (const held of pruned.held) {
-    // a failure has been told where it happened
-    if (held.findings.every(({ check }) => check === 'failing')) info(explainHeld(held));
-    else addWarning(report, explainHeld(held));
+    if (isOdd(held)) addWarning(report, explainHeld(held));
+    else info(explainHeld(held));
   }
   for (const { error } of pruned.refused)
     addWarning(report, error.hint === undefined ? error.message : `${error.message} (hint: ${error.hint})`);

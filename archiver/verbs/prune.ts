@@ -4,7 +4,7 @@ import { cannot } from '../../lib/errors.ts';
 import { info, warn } from '../../lib/log.ts';
 import type { Policy } from '../../lib/retention.ts';
 import { parseDuration, parseSize, plural } from '../../lib/text.ts';
-import { explain, explainHeld } from '../explain.ts';
+import { explain, explainHeld, isOdd } from '../explain.ts';
 import { emptyPruneReport, pruneHost } from '../prune.ts';
 import {
   type CommonOptions,
@@ -86,9 +86,9 @@ async function prune(setup: Setup, policy: Policy, options: PruneCommandOptions)
     return all;
   });
   const { keep, remove, held } = report;
-  for (const one of held) warn(explainHeld(one), { subject: one.subject });
+  for (const one of held) (isOdd(one) ? warn : info)(explainHeld(one), { subject: one.subject });
   const refused = report.refused.map(({ subject, error }) => ({ subject, ...tellFailure(subject, error) }));
-  const result: Result = refused.length > 0 ? 'failed' : 'ok';
+  const result: Result = refused.length > 0 ? 'failed' : held.some(isOdd) ? 'warnings' : 'ok';
   if (options.json) {
     const more = { ...(held.length > 0 && { held }), ...(refused.length > 0 && { refused }) };
     printJson({ result, dryRun, keep, remove, ...more });

@@ -70,7 +70,7 @@ describe('retention weighs evidence', () => {
     expect((await pull()).pruned).toHaveLength(1);
   });
 
-  test('nothing goes while the newest is a tenth of what is usual, and a pull says so as a warning', async () => {
+  test('nothing goes while the newest is a tenth of what is usual, and pull and prune say so as a warning', async () => {
     rmSync(archiver.workDir('web1'), { recursive: true });
     const content = randomBytes(300_000);
     for (let days = 4; days > 1; days -= 1)
@@ -82,6 +82,9 @@ describe('retention weighs evidence', () => {
     expect(report.warnings.join()).toMatch(
       /not pruned: the newest archive is much smaller than usual: .* has 5\.6 kB, usual is 30\d\.\d kB/,
     );
+    // as a pull does
+    const { exitCode, json } = await archiver.run(['prune', '--json']);
+    expect({ exitCode, json }).toMatchObject({ exitCode: 3, json: { result: 'warnings', remove: [] } });
   });
 
   test('what waits for nothing is not held: no word of it where nothing would go', async () => {
