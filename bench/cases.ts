@@ -270,6 +270,12 @@ export const BENCH_CASES: readonly BenchCase[] = [
     prepare: (directory) => preparePullMany(directory, 2000, 100_000),
   },
   {
+    id: 'poll-10',
+    title: 'a poll of 10 hosts without news',
+    hosts: 10,
+    prepare: (directory) => preparePoll(directory, 10),
+  },
+  {
     id: 'poll',
     title: 'a poll of 100 hosts without news',
     hosts: 100,
@@ -283,5 +289,11 @@ export const LARGE_CASES: readonly BenchCase[] = [
     id: 'tree-10gb',
     title: 'an agent on a tree of 20,000 files, 10 GB: time and memory grow as they should',
     prepare: (directory) => prepareTree(directory, 20_000, 500_000),
+  },
+  {
+    id: 'poll-1000',
+    title: 'a poll of 1,000 hosts without news',
+    hosts: 1000,
+    prepare: (directory) => preparePoll(directory, 1000),
   },
 ];
