@@ -236,15 +236,21 @@ async function story(): Promise<void> {
   });
 
   await step('The wiki lives on: three more backups, and one that fails', async () => {
-    for (const round of [1, 2, 3]) {
+    const backUp = async (round: number): Promise<void> => {
       addPages(3000 + round * 10, 10);
       addAttachments(100 + round, 1);
       await run('notify --quiet-ok -- agent-mediawiki');
-    }
+    };
+    for (const round of [1, 2]) await backUp(round);
     await run('MEDIAWIKI_DIR=/no/wiki notify --quiet-ok -- agent-mediawiki', 1);
-    const [, mail, ...others] = mails();
-    if (mail === undefined || others.length > 0) throw new DoesNotHold('not exactly the failure was mailed');
-    showMail(mail);
+    const [, failure, ...others] = mails();
+    if (failure === undefined || others.length > 0)
+      throw new DoesNotHold('not exactly the failure was mailed');
+    showMail(failure);
+    await backUp(3);
+    const [, , recovery] = mails();
+    if (recovery === undefined) throw new DoesNotHold('that all is well again was not mailed');
+    showMail(recovery);
   });
 
   await step('Pull: fetched, verified, recorded, and only then removed at the source', async () => {
