@@ -1,12 +1,10 @@
 // Which age keys the kept archives need. A host encrypts for recipients and can't read what it made; who destroys the last
 // identity that opens a kept archive has lost it. So a key is retired here first, and that is refused as long as it is
 // needed. Manifests say whom an archive is encrypted for: a host that lies about it could as well encrypt garbage.
-import { join } from 'node:path';
-import { type ArchiveName, parseName } from '../archive/name.ts';
 import { openArchive } from '../archive/read.ts';
 import { asGarnerError, cannot } from '../lib/errors.ts';
 import { plural } from '../lib/text.ts';
-import { archivePath } from './layout.ts';
+import { archiveFile } from './layout.ts';
 import type { Failure, Run } from './run.ts';
 
 /** Stands for the key of an archive whose manifest names none. */
@@ -46,9 +44,7 @@ export async function listKeys(run: Run): Promise<KeysReport> {
     signal.throwIfAborted();
     if (verified === 'content') continue; // its members were read: they are not encrypted
     try {
-      const recipients = recipientsOf(
-        join(configuration.root, archivePath(parseName(name) as ArchiveName, name)),
-      );
+      const recipients = recipientsOf(archiveFile(configuration.root, name));
       for (const key of recipients) useOf(key).archives += 1;
       const open = recipients.filter((key) => !retired.has(key));
       // one that came for retired keys alone is lost with any of them, for all that is known

@@ -43,6 +43,11 @@ export function archivePath({ host, application, instance }: ArchiveName, name: 
   return join(host, groupName(application, instance), name + ARCHIVE_SUFFIX);
 }
 
+/** @returns where an archive of the catalog lies, absolute */
+export function archiveFile(root: string, name: string): string {
+  return join(root, archivePath(parseName(name) as ArchiveName, name));
+}
+
 export interface StoredArchive {
   name: string;
   parsed: ArchiveName;

@@ -1,11 +1,10 @@
 // What the archive store has, as the catalog knows it.
-import { join } from 'node:path';
-import { type ArchiveName, groupName, parseName } from '../archive/name.ts';
+import { groupName } from '../archive/name.ts';
 import { formatTable } from '../lib/table.ts';
 import { formatDuration, formatSize } from '../lib/text.ts';
 import { type Catalog, openCatalog } from './catalog/catalog.ts';
 import type { ArchiveRow } from './catalog/schema.ts';
-import { archivePath, checkMark, fileSize } from './layout.ts';
+import { archiveFile, checkMark, fileSize } from './layout.ts';
 import type { Setup } from './run.ts';
 
 export interface ListedArchive {
@@ -40,7 +39,7 @@ export async function* listArchives({ configuration, hosts }: Setup): AsyncGener
 
 /** @returns what the catalog knows of an archive, and whether it is there */
 export function listedArchive({ root }: Setup['configuration'], row: ArchiveRow): ListedArchive {
-  const path = join(root, archivePath(parseName(row.name) as ArchiveName, row.name));
+  const path = archiveFile(root, row.name);
   return {
     host: row.host,
     application: row.application,

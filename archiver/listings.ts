@@ -12,7 +12,7 @@ import { writeFully } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
 import type { ArchiveRow } from './catalog/schema.ts';
 import type { ArchiverConfiguration } from './configuration.ts';
-import { archivePath, checkSpace } from './layout.ts';
+import { archiveFile, checkSpace } from './layout.ts';
 
 /** Ten million files or so: more is not held in memory. */
 const MAX_LIST_BYTES = 1 << 30;
@@ -90,7 +90,7 @@ export function keepListing(place: Place, row: Row): void {
  */
 function readAndKeep(place: Place, row: Row): Manifest {
   const { name } = row;
-  using archive = openArchive(join(place.root, archivePath(parseName(name) as ArchiveName, name)));
+  using archive = openArchive(archiveFile(place.root, name));
   const { manifest } = archive;
   const directory = directoryOf(place, row);
   try {
@@ -150,7 +150,7 @@ function readKeptManifest(place: Place, row: Row): Manifest | undefined {
 async function readList(place: Place, row: Row, list: Member): Promise<Buffer> {
   const kept = await decodeKept(place, row, list);
   if (kept !== undefined) return kept;
-  using archive = openArchive(join(place.root, archivePath(parseName(row.name) as ArchiveName, row.name)));
+  using archive = openArchive(archiveFile(place.root, row.name));
   const stored = Buffer.concat([...storedChunks(archive, list)].map((chunk) => Buffer.from(chunk)));
   const decoded = await decode(stored, list).catch(() => undefined);
   if (decoded?.length !== list.uncompressedSizeBytes)

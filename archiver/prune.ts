@@ -2,8 +2,7 @@
 // mounted, the catalog and the disk disagree, the clock jumped, or much would go at once. An application that is failing, or
 // of which odd things come, keeps what it has. What was changed on the disk since it was verified is verified again before
 // it counts. The intent is written down before a deletion, the result after it.
-import { join } from 'node:path';
-import { type ArchiveName, groupName, parseName } from '../archive/name.ts';
+import { groupName } from '../archive/name.ts';
 import { asGarnerError, cannot, type GarnerError } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';
 import { type Policy, plan } from '../lib/retention.ts';
@@ -12,7 +11,7 @@ import type { ArchiveRow } from './catalog/schema.ts';
 import type { Finding } from './checks/finding.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { whatHolds } from './evidence.ts';
-import { archivePath, deleteArchive, fileSize, type StoredArchive, storedArchives } from './layout.ts';
+import { archiveFile, deleteArchive, fileSize, type StoredArchive, storedArchives } from './layout.ts';
 import { sweepListings } from './listings.ts';
 import type { Run } from './run.ts';
 import { loadSeries } from './series.ts';
@@ -152,7 +151,7 @@ async function deleteGroup(
   await catalog.change(names, { state: 'removing' }, { kind: 'prune-intended', subject, detail: { remove } });
   for (const { name, reason } of remove) {
     signal.throwIfAborted();
-    deleteArchive(pathOf(configuration.root, name));
+    deleteArchive(archiveFile(configuration.root, name));
     await catalog.change([name], { state: 'removed' }, { kind: 'pruned', subject: name, detail: { reason } });
     info(`${subject}: pruned ${name} (${reason})`, { subject, name });
   }
@@ -193,8 +192,8 @@ async function verifyTouched(
 /** What a run that was ended left half done: gone is gone, and what is still there is planned anew. */
 async function settleInterrupted({ catalog, configuration }: Run, host: string): Promise<void> {
   for (const { name } of await catalog.list(['removing'], host)) {
-    const gone = fileSize(pathOf(configuration.root, name)) === undefined;
-    if (gone) deleteArchive(pathOf(configuration.root, name)); // its checksum files may have stayed
+    const gone = fileSize(archiveFile(configuration.root, name)) === undefined;
+    if (gone) deleteArchive(archiveFile(configuration.root, name)); // its checksum files may have stayed
     await catalog.change(
       [name],
       { state: gone ? 'removed' : 'present' },
@@ -217,8 +216,4 @@ function findDoubt(host: string, rows: ArchiveRow[], onDisk: OnDisk): GarnerErro
   return cannot('catalog', 'trust the catalog for', host, causes.join(', '), {
     hint: 'archiver rescan rebuilds it from the archives; nothing was pruned',
   });
-}
-
-function pathOf(root: string, name: string): string {
-  return join(root, archivePath(parseName(name) as ArchiveName, name));
 }

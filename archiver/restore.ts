@@ -8,7 +8,7 @@ import { decoders } from '../archive/encode.ts';
 import { extractMember, extractTree } from '../archive/extract.ts';
 import { latin1Path, listedFiles } from '../archive/listing.ts';
 import type { Manifest, Member } from '../archive/manifest.ts';
-import { type ArchiveName, checkApplication, parseName } from '../archive/name.ts';
+import { checkApplication } from '../archive/name.ts';
 import { type ArchiveReader, openArchive } from '../archive/read.ts';
 import { verifyArchive } from '../archive/verify.ts';
 import { syncDirectory } from '../lib/durable.ts';
@@ -17,7 +17,7 @@ import { info, warn } from '../lib/log.ts';
 import { plural } from '../lib/text.ts';
 import { type Catalog, openCatalog } from './catalog/catalog.ts';
 import type { ArchiveRow } from './catalog/schema.ts';
-import { archivePath, checkMark } from './layout.ts';
+import { archiveFile, checkMark } from './layout.ts';
 import { compileSelection } from './pattern.ts';
 import type { Setup } from './run.ts';
 
@@ -46,7 +46,7 @@ export async function pickArchive(
   await using catalog: Catalog = openCatalog(configuration.catalog);
   const row = await catalog.newestVerified({ host, application, instance }, until ?? '9999');
   if (row !== undefined) {
-    const path = join(configuration.root, archivePath(parseName(row.name) as ArchiveName, row.name));
+    const path = archiveFile(configuration.root, row.name);
     return { row, path };
   }
   const others = (await catalog.list(['present'], host)).filter(

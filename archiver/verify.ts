@@ -1,16 +1,14 @@
 // Reads archives on the disk again, least recently verified first: disks forget. What has gone bad is moved to
 // quarantine, so that retention doesn't count it and the next pull fetches it again where its host still has it. Pulls and
 // prunes go on meanwhile: only what moves something waits for them.
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ArchiveName, parseName } from '../archive/name.ts';
 import { verifyArchive } from '../archive/verify.ts';
 import { cannot, GarnerError } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';
 import { startProgress } from '../lib/progress.ts';
 import type { ArchiveRow } from './catalog/schema.ts';
 import type { HostConfiguration } from './configuration.ts';
-import { archivePath, changedMs, fileSize } from './layout.ts';
+import { archiveFile, changedMs, fileSize } from './layout.ts';
 import { isBad, quarantine } from './quarantine.ts';
 import { type Failure, type Run, tellFailure } from './run.ts';
 
@@ -88,7 +86,7 @@ export async function verifyOne(
 ): Promise<'digest' | 'content' | undefined> {
   const { catalog, configuration, signal } = run;
   const { name, host, sha256: expectedSha256 } = row;
-  const path = join(configuration.root, archivePath(parseName(name) as ArchiveName, name));
+  const path = archiveFile(configuration.root, name);
   const isKept = async (): Promise<boolean> => {
     const now = await catalog.find(name);
     return now?.state === 'present' && now.sha256 === expectedSha256;
