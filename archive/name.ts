@@ -87,6 +87,11 @@ export function parseName(name: string): ArchiveName | undefined {
   return { application: application as string, instance, host: host as string, time };
 }
 
+/** @returns a file's name without `.tar`; undefined where it has no such end */
+export function withoutSuffix(file: string): string | undefined {
+  return file.endsWith(ARCHIVE_SUFFIX) ? file.slice(0, -ARCHIVE_SUFFIX.length) : undefined;
+}
+
 /** @returns the text of a checksum file, as `sha256sum` writes and checks it */
 export function formatSidecar(digest: string, archiveFile: string): string {
   return `${digest}  ${archiveFile}\n`;

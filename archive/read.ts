@@ -3,7 +3,7 @@ import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from '
 import { basename } from 'node:path';
 import { cannot } from '../lib/errors.ts';
 import { MANIFEST_NAME, MAX_MANIFEST_BYTES, type Manifest, type Member, parseManifest } from './manifest.ts';
-import { ARCHIVE_SUFFIX, type Checksum, MAX_SIDECAR_BYTES, parseName, parseSidecar } from './name.ts';
+import { type Checksum, MAX_SIDECAR_BYTES, parseName, parseSidecar, withoutSuffix } from './name.ts';
 import { BLOCK_BYTES, decodeHeader, END_OF_ARCHIVE, paddingBytes } from './tar-header.ts';
 
 const MAX_MEMBERS = 10_000;
@@ -119,10 +119,7 @@ function readStructure(fd: number, sizeBytes: number, file: string): Manifest {
 
 /** A file that carries an archive's name must hold that application, instance and host. */
 function checkIdentity(manifest: Manifest, file: string): void {
-  const fileName = basename(file);
-  const name = fileName.endsWith(ARCHIVE_SUFFIX)
-    ? parseName(fileName.slice(0, -ARCHIVE_SUFFIX.length))
-    : undefined;
+  const name = parseName(withoutSuffix(basename(file)) ?? '');
   if (name === undefined) return; // renamed by its owner
   const { application, instance, host } = manifest;
   if (application !== name.application || instance !== (name.instance ?? null) || host !== name.host) {

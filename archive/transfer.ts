@@ -13,6 +13,7 @@ import {
   formatSidecar,
   MAX_SIDECAR_BYTES,
   parseSidecar,
+  withoutSuffix,
 } from './name.ts';
 import { type Following, followFile, surveyFile, THREAD_FROM_BYTES } from './survey-file.ts';
 import { SURVEY_MEMBERS_FROM_BYTES, type Verified, verifyContent } from './verify.ts';
@@ -62,12 +63,12 @@ export interface Transferred {
 export async function transfer(options: Transfer): Promise<Transferred> {
   const { from, fromPath, to, toPath } = options;
   const file = basename(fromPath);
-  if (!file.endsWith(ARCHIVE_SUFFIX) || basename(toPath) !== file) {
+  const name = withoutSuffix(file);
+  if (name === undefined || basename(toPath) !== file) {
     throw cannot('usage', 'transfer', fromPath, `its name must end in ${ARCHIVE_SUFFIX} and stay the same`);
   }
   const expected = options.digests ?? (await readSidecars(from, fromPath));
   const existing = await to.stat(toPath);
-  const name = file.slice(0, -ARCHIVE_SUFFIX.length);
   if (existing !== undefined) {
     const sizeBytes = await checkExisting(options, expected, existing.kind);
     return { name, sizeBytes, digests: expected, existed: true, verified: undefined, resumedBytes: 0 };

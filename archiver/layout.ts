@@ -10,6 +10,7 @@ import {
   groupName,
   ORPHAN_MS,
   parseName,
+  withoutSuffix,
 } from '../archive/name.ts';
 import { makeDirectory, PART_PREFIX, syncDirectory, syncFile } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
@@ -64,8 +65,8 @@ export function storedArchives(root: string, host: string): StoredArchive[] {
   const found: StoredArchive[] = [];
   for (const group of groupDirectories(root, host)) {
     for (const entry of readdirSync(join(root, host, group), { withFileTypes: true })) {
-      if (!entry.isFile() || !entry.name.endsWith(ARCHIVE_SUFFIX)) continue;
-      const name = entry.name.slice(0, -ARCHIVE_SUFFIX.length);
+      const name = withoutSuffix(entry.name);
+      if (!entry.isFile() || name === undefined) continue;
       const parsed = parseName(name);
       if (parsed?.host !== host || groupName(parsed.application, parsed.instance) !== group) continue;
       const path = join(root, host, group, entry.name);

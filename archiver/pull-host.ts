@@ -2,7 +2,14 @@
 // first of all, is hostile until checked. An archive that fails leaves the others be; a host that can't be reached ends.
 
 import { leaveLastPull } from '../archive/last-pull.ts';
-import { ARCHIVE_SUFFIX, CHECKSUMS, groupName, ORPHAN_MS, parseName } from '../archive/name.ts';
+import {
+  ARCHIVE_SUFFIX,
+  CHECKSUMS,
+  groupName,
+  ORPHAN_MS,
+  parseName,
+  withoutSuffix,
+} from '../archive/name.ts';
 import { readSidecars } from '../archive/transfer.ts';
 import { GarnerError } from '../lib/errors.ts';
 import { warn } from '../lib/log.ts';
@@ -183,8 +190,8 @@ export async function pullHost(
 function pick(entries: StoreEntry[], host: HostConfiguration, report: HostReport): Offered[] {
   const offered: Offered[] = [];
   for (const entry of entries) {
-    if (!entry.name.endsWith(ARCHIVE_SUFFIX)) continue;
-    const name = entry.name.slice(0, -ARCHIVE_SUFFIX.length);
+    const name = withoutSuffix(entry.name);
+    if (name === undefined) continue;
     const parsed = parseName(name);
     let odd: string | undefined;
     if (parsed === undefined) odd = "its name is not an archive's";
@@ -254,9 +261,10 @@ async function sweepSource(
     const checksum = CHECKSUMS.find((suffix) => name.endsWith(`${ARCHIVE_SUFFIX}.${suffix}`));
     if (checksum === undefined || kind !== 'file' || now.getTime() - modifiedMs < ORPHAN_MS) continue;
     const archive = name.slice(0, -`.${checksum}`.length);
-    const parsed = parseName(archive.slice(0, -ARCHIVE_SUFFIX.length));
+    const archiveName = withoutSuffix(archive) as string;
+    const parsed = parseName(archiveName);
     if (names.has(archive) || parsed?.host !== host.name) continue;
-    const known = await catalog.find(archive.slice(0, -ARCHIVE_SUFFIX.length));
+    const known = await catalog.find(archiveName);
     if (known?.source_removed === 1) await store.remove(name);
   }
 }

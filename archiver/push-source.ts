@@ -2,7 +2,7 @@
 // catalog knows to be good.
 import { join } from 'node:path';
 import { HISTORY_DIRECTORY } from '../archive/history.ts';
-import { ARCHIVE_SUFFIX, type ArchiveName, parseName } from '../archive/name.ts';
+import { ARCHIVE_SUFFIX, type ArchiveName, parseName, withoutSuffix } from '../archive/name.ts';
 import type { Store, StoreEntry } from '../stores/store.ts';
 import { openCatalog } from './catalog/catalog.ts';
 import { whatHolds } from './evidence.ts';
@@ -94,8 +94,7 @@ function nameTime(name: string): Date {
 
 /** @returns undefined where it has no archive's name */
 export function archiveOf({ name: file }: StoreEntry): { name: string; parsed: ArchiveName } | undefined {
-  if (!file.endsWith(ARCHIVE_SUFFIX)) return undefined;
-  const name = file.slice(0, -ARCHIVE_SUFFIX.length);
-  const parsed = parseName(name);
-  return parsed && { name, parsed };
+  const name = withoutSuffix(file);
+  const parsed = name === undefined ? undefined : parseName(name);
+  return name === undefined || parsed === undefined ? undefined : { name, parsed };
 }

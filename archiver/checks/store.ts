@@ -1,7 +1,7 @@
 // Whether what lies in the store is what the configuration and the catalog know of.
 import { existsSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { ARCHIVE_SUFFIX, CHECKSUMS, groupName, parseName } from '../../archive/name.ts';
+import { ARCHIVE_SUFFIX, CHECKSUMS, groupName, parseName, withoutSuffix } from '../../archive/name.ts';
 import { plural } from '../../lib/text.ts';
 import type { HostConfiguration } from '../configuration.ts';
 import { isWanted, type Series } from '../series.ts';
@@ -32,7 +32,7 @@ export function readStore(root: string, hosts: readonly string[], now: Date): St
       const files = new Set(readdirSync(join(root, host, series)));
       const names = new Set<string>();
       for (const file of files) {
-        const name = nameOf(file);
+        const name = withoutSuffix(file);
         if (name !== undefined) {
           const parsed = parseName(name);
           if (parsed?.host === host && groupName(parsed.application, parsed.instance) === series)
@@ -51,9 +51,6 @@ export function readStore(root: string, hosts: readonly string[], now: Date): St
     return found;
   });
 }
-
-const nameOf = (file: string): string | undefined =>
-  file.endsWith(ARCHIVE_SUFFIX) ? file.slice(0, -ARCHIVE_SUFFIX.length) : undefined;
 
 function isStray(file: string, files: ReadonlySet<string>, directory: string, now: Date): boolean {
   const checksum = CHECKSUMS.find((suffix) => file.endsWith(`${ARCHIVE_SUFFIX}.${suffix}`));
