@@ -1,7 +1,7 @@
 // What the archive store has, as the catalog knows it.
 import { groupName } from '../archive/name.ts';
 import { formatTable } from '../lib/table.ts';
-import { formatDuration, formatSize } from '../lib/text.ts';
+import { formatDuration, formatMinute, formatSize } from '../lib/text.ts';
 import { type Catalog, openCatalog } from './catalog/catalog.ts';
 import type { ArchiveRow } from './catalog/schema.ts';
 import { archiveFile, checkMark, fileSize } from './layout.ts';
@@ -66,7 +66,7 @@ export async function formatList(archives: AsyncIterable<ListedArchive>, now: Da
       archive.host,
       groupName(archive.application, archive.instance ?? undefined),
       archive.name,
-      archive.time.slice(0, 16).replace('T', ' ') + (archive.timeSource === 'received' ? '*' : ''),
+      formatMinute(archive.time) + (archive.timeSource === 'received' ? '*' : ''),
       formatSize(archive.sizeBytes),
       archive.onDisk ? (archive.verified ?? 'no') : 'MISSING',
       formatDuration(Math.max(now.getTime() - new Date(archive.time).getTime(), 0)),

@@ -2,7 +2,7 @@
 // not well now, what was not well meanwhile, and where nothing ran.
 import type { History, HistoryRun } from '../archive/history.ts';
 import { EXIT } from '../lib/errors.ts';
-import { formatSize, plural } from '../lib/text.ts';
+import { formatMinute, formatSize, plural } from '../lib/text.ts';
 import { kindOfCause } from './cause.ts';
 import { seriesOf, sparkLine } from './chart.ts';
 import type { Finding } from './due.ts';
@@ -194,7 +194,7 @@ function rowOf({ name, state, all, runs, finding, isUnusual }: Line): string[] {
       : isUnusual && state === 'OK'
         ? 'ok, unusual'
         : state.toLowerCase(),
-    last === undefined ? '' : showTime(new Date(last.startedAt)).slice(0, 16),
+    last === undefined ? '' : formatMinute(last.startedAt),
     countsOf(runs),
     sized?.sizeBytes === undefined ? '' : formatSize(sized.sizeBytes),
     series === undefined ? '' : sparkLine(series),

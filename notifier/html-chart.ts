@@ -1,6 +1,7 @@
 // The last runs as bars in a mail. Nested tables, whose cells have heights and colours, are what all mail programs draw:
 // pictures from elsewhere are blocked, inline SVG and data: URLs are removed by many, attached pictures look like attachments,
 // and a picture can't follow a dark ground.
+import { formatMinute } from '../lib/text.ts';
 import { type Bar, captionOf, formatOf, MARKS, type Series, topOf } from './chart.ts';
 
 const HEIGHT_PX = 56;
@@ -23,8 +24,7 @@ export function htmlChart(series: Series): string {
   const caption = captionOf(series);
   const cells = bars.map((bar) => {
     const { result, value, startedAt } = bar;
-    const day = startedAt.slice(0, 16).replace('T', ' ');
-    const title = `${day}: ${value === null ? result : `${formatOf(series.of)(value)}${result === 'ok' ? '' : `, ${result}`}`}`;
+    const title = `${formatMinute(startedAt)}: ${value === null ? result : `${formatOf(series.of)(value)}${result === 'ok' ? '' : `, ${result}`}`}`;
     return `<td valign="bottom" title="${title}" style="vertical-align:bottom;padding:0 1px">${barOf(bar, top)}</td>`;
   });
   return `<div style="margin-top:16px"><div style="font-size:13px;padding-bottom:6px">${caption}</div>

@@ -131,6 +131,7 @@ async function runInManner(
   await begun;
   return tries;
 }
+
 function historyPath({ workDir, host }: NotifySettings, series: string): string {
   return join(workDir, HISTORY_DIRECTORY, historyFile(series, host));
 }

@@ -12,7 +12,7 @@ import {
 import { cannot, causeText } from '../lib/errors.ts';
 import { warn } from '../lib/log.ts';
 import { formatTable } from '../lib/table.ts';
-import { formatDuration, formatSize } from '../lib/text.ts';
+import { formatDuration, formatMinute, formatSize } from '../lib/text.ts';
 import { barOf, durationOf, type Series, seriesOf, sparkLine } from './chart.ts';
 import { formatCount } from './explain-variation.ts';
 import { safeText } from './message.ts';
@@ -109,10 +109,10 @@ function overviewOf(stories: readonly Story[], options: HistoryOptions): string 
     return [
       nameOf(series, last),
       last === undefined ? '' : resultOf(last),
-      last === undefined ? '' : showMinute(last.startedAt),
+      last === undefined ? '' : formatMinute(last.startedAt),
       formatIf(sized?.sizeBytes, formatSize),
       bars === undefined ? '' : sparkLine(bars, options.ascii),
-      dueAt === undefined ? '' : showMinute(dueAt),
+      dueAt === undefined ? '' : formatMinute(dueAt),
     ];
   });
   return cut(
@@ -123,7 +123,7 @@ function overviewOf(stories: readonly Story[], options: HistoryOptions): string 
 
 function tableOf({ series, runs }: Story, options: HistoryOptions): string {
   const rows = runs.map((run) => [
-    showMinute(run.startedAt),
+    formatMinute(run.startedAt),
     resultOf(run),
     run.result === 'missed' ? '' : formatDuration(durationOf(run)),
     formatIf(run.sizeBytes, formatSize),
@@ -165,11 +165,6 @@ function formatIf(value: number | undefined, format: (value: number) => string):
 
 function isLater(time: string | undefined, than: string | undefined): boolean {
   return time !== undefined && than !== undefined && Date.parse(time) > Date.parse(than);
-}
-
-/** @returns `2026-11-21 02:15` */
-function showMinute(time: string): string {
-  return new Date(time).toISOString().slice(0, 16).replace('T', ' ');
 }
 
 /** Keeps lines from wrapping in a terminal. */

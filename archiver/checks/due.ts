@@ -1,7 +1,7 @@
 // Whether what should have come has come. What the administrator expects counts most, then what the host says of its own
 // schedule, as far as its past makes that plausible, then its past alone: a host can't say "next year" and fall silent.
 import { PULL_EVERY_MS } from '../../archive/last-pull.ts';
-import { formatDuration } from '../../lib/text.ts';
+import { formatDuration, formatMinute } from '../../lib/text.ts';
 import type { HostRow, RunRow } from '../catalog/schema.ts';
 import type { HostConfiguration } from '../configuration.ts';
 import { applicationOf, type Series } from '../series.ts';
@@ -48,7 +48,8 @@ export function checkDue(series: Series, expectMs: number | undefined, now: Date
   const { dueMs, everyMs } = due;
   const overMs = now.getTime() - dueMs;
   if (overMs <= Math.max(HOUR_MS, everyMs / 10)) return [];
-  const last = series.archives.at(-1)?.received_at.slice(0, 16).replace('T', ' ');
+  const at = series.archives.at(-1)?.received_at;
+  const last = at && formatMinute(at);
   const detail = `the last came on ${last} UTC, the next was due ${formatDuration(overMs)} ago`;
   return overMs > everyMs
     ? [found(series, 'missing', 'critical', 'no archive came when it was due', detail)]

@@ -1,4 +1,5 @@
 // Whether the last thing that is known of a series' runs is a failure.
+import { formatMinute } from '../../lib/text.ts';
 import type { Series } from '../series.ts';
 import { type Finding, found } from './finding.ts';
 
@@ -14,7 +15,7 @@ export function checkFailing(series: Series): Finding[] {
   const good = series.archives.at(-1);
   // one that came since was made by somebody who keeps no history
   if (first !== undefined && last !== undefined && (good === undefined || good.time <= last.finished_at)) {
-    const since = first.started_at.slice(0, 16).replace('T', ' ');
+    const since = formatMinute(first.started_at);
     const detail = `since ${since} UTC: ${last.summary.slice(0, LONGEST_CAUSE)}`;
     return [found(series, 'failing', 'critical', 'backups fail at the host', detail)];
   }

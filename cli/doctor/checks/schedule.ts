@@ -1,6 +1,6 @@
 // Whether something starts each configured agent and the archiver, when agents ran last, how that ended, and whether they are late.
 import { existsSync } from 'node:fs';
-import { formatDuration } from '../../../lib/text.ts';
+import { formatDuration, formatMinute } from '../../../lib/text.ts';
 import { type ArchiverFile, readArchiverFile } from '../archiver-file.ts';
 import { broken, type Check, type Finding, type Patient, type PatientAgent, warning } from '../check.ts';
 import { lastRunOf } from '../last-run.ts';
@@ -117,7 +117,7 @@ async function judgeRuns(agent: PatientAgent, { now }: Patient): Promise<Finding
   const { run, due } = await lastRunOf(agent, now);
   const findings: Finding[] = [];
   if (due.state === 'overdue') {
-    const what = `${series}: its run of ${due.dueAt.toISOString().slice(0, 16).replace('T', ' ')} UTC did not begin`;
+    const what = `${series}: its run of ${formatMinute(due.dueAt.toISOString())} UTC did not begin`;
     findings.push(broken(what, LOST, again));
   } else if (due.state === 'doubtful') {
     findings.push(warning(`${series}: ${due.cause}`, 'nobody can tell whether it is late', again));
