@@ -1,19 +1,18 @@
 // archiver.yaml: where archives go, which hosts they come from, and how long they stay. Strict: what is misspelt, given
 // twice or out of range is an error that names the file and the key; nothing is guessed.
 import { realpathSync, statSync } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { isMap, isScalar, parseDocument, visit } from 'yaml';
-import { z } from 'zod';
-import { checkApplication } from '../archive/name.ts';
+import type { z } from 'zod';
 import { checkOwnership, readConfigurationText } from '../lib/configuration-file.ts';
 import { writeFileDurably } from '../lib/durable.ts';
 import { cannot, GarnerError } from '../lib/errors.ts';
 import { registerUrlSecret } from '../lib/redact.ts';
-import { durationSchema, type Policy, policySchema } from '../lib/retention.ts';
+import type { Policy } from '../lib/retention.ts';
 import { configDirectory } from '../lib/settings.ts';
-import { escapeControls, parseSize } from '../lib/text.ts';
-import { type Bandwidth, bandwidthSchema } from './bandwidth.ts';
+import { escapeControls } from '../lib/text.ts';
+import type { Bandwidth } from './bandwidth.ts';
+import { configurationSchema } from './configuration-schema.ts';
 
 export interface HostConfiguration {
   /** Must equal the host part of its archives' names. */
@@ -75,105 +74,6 @@ export interface ArchiverConfiguration {
   retention: Policy | undefined;
   hosts: HostConfiguration[];
 }
-
-const absolutePath = z
-  .string()
-  .refine((text) => isAbsolute(text) && !text.includes('\0'), 'it is no absolute path');
-
-/** @returns undefined where a file URL hides a `/` or a NUL, or is none */
-function pathOf(url: string): string | undefined {
-  try {
-    const path = fileURLToPath(url);
-    return path.includes('\0') ? undefined : path;
-  } catch {
-    return undefined;
-  }
-}
-
-const archiveRoot = z.string().transform((text, context) => {
-  if (isAbsolute(text) && !text.includes('\0')) return text;
-  const path = /^file:\/\/\/./.test(text) ? pathOf(text) : undefined;
-  if (path !== undefined) return path;
-  const problem = URL.canParse(text)
-    ? 'archives are verified where they lie: only a path or a file:// URL can hold them'
-    : 'it is no absolute path';
-  context.addIssue({ code: 'custom', message: problem });
-  return z.NEVER;
-});
-
-const hostUrl = z.string().superRefine((text, context) => {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const refuse = (message: string): void => context.addIssue({ code: 'custom', message });
-  if (url === undefined) refuse('it is no URL such as sftp://user@host/directory');
-  else if (url.protocol === 'file:') {
-    if (url.hostname !== '' || url.pathname === '/' || pathOf(text) === undefined)
-      refuse('a file URL looks like file:///var/lib/garner/work');
-  } else if (url.protocol !== 'sftp:') refuse('only sftp:// and file:// URLs are stores');
-  else if (url.hostname === '') refuse('it names no host');
-});
-
-const application = z.string().refine((text) => {
-  const [name, ...instance] = text.split('.');
-  try {
-    checkApplication(name as string, instance.length > 0 ? instance.join('.') : undefined);
-    return true;
-  } catch {
-    return false;
-  }
-}, 'it is no application such as mediawiki or mediawiki.blue');
-
-const size = z.string('it is no size in quotes or with a unit, such as 50GB').transform((text, context) => {
-  const bytes = parseSize(text);
-  if (bytes !== undefined) return bytes;
-  context.addIssue({ code: 'custom', message: `"${text}" is no size such as 500MB, 50GB` });
-  return z.NEVER;
-});
-
-const hostKeys = z
-  .array(z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}=?$/, 'it is no fingerprint such as SHA256:…'))
-  .default([]);
-
-const hostSchema = z.strictObject({
-  url: hostUrl,
-  identityFile: absolutePath.optional(),
-  hostKeys,
-  applications: z.array(application).min(1, 'leave it out to pull all').optional(),
-  remove: z.boolean().default(false),
-  transfers: z.int().min(1).max(100).default(4),
-  bandwidth: bandwidthSchema.optional(),
-  expect: z.record(application, durationSchema).default({}),
-  quota: size.optional(),
-});
-
-const nameOf = (what: string) =>
-  z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9.-]*$/, `a ${what} name has lower-case letters, digits, dots and dashes only`)
-    .max(180);
-
-const targetSchema = z
-  .strictObject({
-    to: hostUrl,
-    identityFile: absolutePath.optional(),
-    hostKeys,
-    from: absolutePath.optional(),
-    remove: z.boolean().default(false),
-    retention: policySchema.optional(),
-  })
-  .refine(({ from, remove }) => !remove || from !== undefined, {
-    path: ['remove'],
-    error: 'archives are removed from a work directory only: say `from` too',
-  });
-
-const configurationSchema = z.strictObject({
-  archive: archiveRoot.optional(),
-  catalog: absolutePath.optional(),
-  parallel: z.int().min(1).max(1000).default(20),
-  bandwidth: bandwidthSchema.optional(),
-  retention: policySchema.optional(),
-  hosts: z.record(nameOf('host'), hostSchema).optional(),
-  push: z.record(nameOf("target's"), targetSchema).default({}),
-});
 
 /** @returns the configuration file: `--config`, else archiver.yaml in the directory of the configuration */
 export function configurationFile(option: string | undefined): string {
