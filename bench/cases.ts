@@ -8,6 +8,7 @@ import { startSshd } from '../test/helpers/sshd.ts';
 import { CATALOG_CASES } from './catalog-cases.ts';
 import { fillDatabase, makeFile, makeTree } from './data.ts';
 import type { BenchCommand } from './measure.ts';
+import { START_CASES } from './start-cases.ts';
 
 const BIN = join(import.meta.dirname, '../bin');
 const PASSWORD = 'bench';
@@ -282,6 +283,7 @@ export const BENCH_CASES: readonly BenchCase[] = [
     prepare: (directory) => preparePoll(directory, 100),
   },
   ...CATALOG_CASES,
+  ...START_CASES,
 ];
 
 export const LARGE_CASES: readonly BenchCase[] = [
