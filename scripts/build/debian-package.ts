@@ -1,5 +1,6 @@
 // The Debian package: the single executable under the name of every command, units for systemd, the manual, completion,
-// /etc/garner. Installing it starts nothing; purging it leaves archives where they are. The same input gives the same bytes.
+// an empty /etc/garner, whose files are the administrator's. Installing it starts nothing; purging it leaves archives and
+// settings. The same input gives the same bytes.
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -51,8 +52,7 @@ export async function buildDebianPackage(input: PackageInput, to: string): Promi
     for (const unit of globSync('packaging/systemd/*', { cwd: ROOT }).sort()) {
       put(`lib/systemd/system/${basename(unit)}`, readFileSync(join(ROOT, unit)));
     }
-    put('etc/garner/garner.env', readFileSync(join(ROOT, 'packaging/debian/garner.env')), 0o640);
-    mkdirSync(join(root, 'var/lib/garner'), { recursive: true });
+    for (const empty of ['etc/garner', 'var/lib/garner']) mkdirSync(join(root, empty), { recursive: true });
     await putControl(root, put);
     chmodSync(root, 0o755); // mkdtemp's are their owner's alone
     chmodSync(join(root, 'etc/garner'), 0o750);
@@ -120,10 +120,8 @@ async function putControl(root: string, put: Put): Promise<void> {
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
     .sort()
-    .map((file) => [createHash('md5').update(readFileSync(file)).digest('hex'), file.slice(root.length + 1)])
-    .filter(([, path]) => !path?.startsWith('etc/'));
+    .map((file) => [createHash('md5').update(readFileSync(file)).digest('hex'), file.slice(root.length + 1)]);
   put('DEBIAN/md5sums', sums.map((pair) => `${pair.join('  ')}\n`).join(''));
-  put('DEBIAN/conffiles', '/etc/garner/garner.env\n');
   for (const script of ['postinst', 'prerm', 'postrm']) {
     put(`DEBIAN/${script}`, readFileSync(join(ROOT, 'packaging/debian', script)), 0o755);
   }

@@ -214,14 +214,30 @@ describe('the Debian package', () => {
       copyFileSync(file, join(host, 'bin', basename(programs.split('\n')[index] as string)));
     }
     writeFileSync(join(host, 'dev/null'), '');
+    // as a host has it that was set up with the version before
+    const before = at('before');
+    await execa('dpkg-deb', ['--raw-extract', debian(), before]);
+    const control = join(before, 'DEBIAN/control');
+    writeFileSync(control, readFileSync(control, 'utf8').replace(/^Version: .*$/m, 'Version: 0.0.1'));
+    await execa('dpkg-deb', ['--build', '-Znone', before, `${before}.deb`]);
+    await dpkg('--install', `${before}.deb`);
+    mkdirSync(join(host, 'var/lib/garner/work'), { recursive: true });
+    writeFileSync(join(host, 'var/lib/garner/work/kept.tar'), 'archive');
+    writeFileSync(join(host, 'etc/garner/garner.env'), 'GARNER_HOST=web1.example.org\n');
     await dpkg('--install', debian());
+  });
+
+  it('takes the place of the version before, settings and archives stay', async () => {
+    const status = readFileSync(join(host, 'var/lib/dpkg/status'), 'utf8');
+    expect(status.match(/^Version: .*$/gm)).toEqual([`Version: ${own.version}`]);
+    expect(readFileSync(join(host, 'etc/garner/garner.env'), 'utf8')).toBe('GARNER_HOST=web1.example.org\n');
+    expect(readFileSync(join(host, 'var/lib/garner/work/kept.tar'), 'utf8')).toBe('archive');
   });
 
   it('backs up what the checkout does, on a host that has nothing else', async () => {
     mkdirSync(join(host, 'srv/data'), { recursive: true });
     writeFileSync(join(host, 'srv/data/file'), 'content');
     writeFileSync(join(host, 'etc/garner/agent-directories.env'), 'DIRECTORIES=/srv/data\n');
-    writeFileSync(join(host, 'etc/garner/garner.env'), 'GARNER_HOST=web1.example.org\n');
     const { stdout: archive } = await inside('notify -- agent-directories');
     const script = `tar -xOf "$0" --wildcards '*data.tar.zst' | zstd -dc | tar -xO --wildcards '*file'`;
     const { stdout } = await execa('sh', ['-c', script, join(host, archive)]);
@@ -236,7 +252,6 @@ describe('the Debian package', () => {
     }
     const { stdout } = await execa('dpkg-deb', ['--contents', debian()]);
     expect(stdout).toMatch(/^drwxr-x--- root\/root .* \.\/etc\/garner\/$/m);
-    expect(stdout).toMatch(/^-rw-r----- root\/root .* \.\/etc\/garner\/garner\.env$/m);
     expect(stdout).toMatch(/^drwxr-xr-x root\/root .* \.\/usr\/bin\/$/m);
     const pages = ['archiver', 'notify', 'agent-command'].map((name) =>
       join(host, `usr/share/man/man1/${name}.1.gz`),
@@ -277,15 +292,11 @@ describe('the Debian package', () => {
   });
 
   it('leaves archives and the settings of the administrator, whatever is purged', async () => {
-    mkdirSync(join(host, 'var/lib/garner/work'), { recursive: true });
-    writeFileSync(join(host, 'var/lib/garner/work/kept.tar'), 'archive');
-    writeFileSync(join(host, 'etc/garner/garner.env'), 'NOTIFY_EMAIL_TO=admins@example.org\n');
     await dpkg('--remove', 'garner');
-    expect(readFileSync(join(host, 'etc/garner/garner.env'), 'utf8')).toContain('admins@example.org');
     await dpkg('--purge', 'garner');
     expect(existsSync(join(host, 'usr/bin/garner'))).toBe(false);
-    expect(existsSync(join(host, 'etc/garner/garner.env'))).toBe(false);
     expect(readFileSync(join(host, 'var/lib/garner/work/kept.tar'), 'utf8')).toBe('archive');
+    expect(readFileSync(join(host, 'etc/garner/garner.env'), 'utf8')).toBe('GARNER_HOST=web1.example.org\n');
     expect(existsSync(join(host, 'etc/garner/agent-directories.env'))).toBe(true);
   });
 });
