@@ -5,7 +5,8 @@ set -eu
 
 packages='mariadb-server mariadb-client postgresql openssh-server openssh-client postfix
   mediawiki php-cli php-sqlite3 php-mysql php-pgsql php-mbstring php-xml php-intl wordpress
-  podman runc redis-server slapd ldap-utils sqlite3 git zstd unzip age strace faketime xfsprogs e2fsprogs openssl restic jq binutils man-db systemd rsyslog'
+  podman runc redis-server slapd ldap-utils sqlite3 git zstd unzip age strace faketime xfsprogs e2fsprogs openssl restic jq binutils man-db systemd rsyslog
+  ceph-mon ceph-osd ceph-common radosgw rclone'
 
 missing=
 for package in $packages "$@"; do
