@@ -1,5 +1,6 @@
 // One transfer, two directions: an archive goes from any store to any store. Where it is written to this host, it is read
-// back from the file while it comes, in another thread; where it goes to another, it is hashed as it passes.
+// back from the file while it comes, in another thread; where it goes to another, it is hashed as it passes, and what
+// arrived is read back from there, as far as the store lets it be read before it has its name.
 // Under its final name it is there whole and as its checksum files say, or not at all; nothing is overwritten.
 // The source is only read; removing it there is a step of its own, for when the caller has recorded the copy.
 import { createHash } from 'node:crypto';
@@ -51,6 +52,8 @@ export interface Transferred {
   verified: Verified | undefined;
   /** How much of it an earlier transfer had left. */
   resumedBytes: number;
+  /** What lies at the destination was read there, all of it. */
+  readBack: boolean;
 }
 
 /**
@@ -71,7 +74,8 @@ export async function transfer(options: Transfer): Promise<Transferred> {
   const existing = await to.stat(toPath);
   if (existing !== undefined) {
     const sizeBytes = await checkExisting(options, expected, existing.kind);
-    return { name, sizeBytes, digests: expected, existed: true, verified: undefined, resumedBytes: 0 };
+    const found = { sizeBytes, digests: expected, verified: undefined };
+    return { name, ...found, existed: true, resumedBytes: 0, readBack: true };
   }
   const copied = (await copy(options, expected)) ?? (await copy(options, expected));
   if (copied === undefined) throw new Error('what was left was wrong twice'); // the first has removed it
@@ -88,7 +92,8 @@ export async function verifyDigests(
   signal: AbortSignal,
 ): Promise<{ sizeBytes: number; digests: Digests }> {
   const digests = await readSidecars(store, path);
-  return { sizeBytes: await hashThrough({ from: store, fromPath: path, signal }, digests), digests };
+  const sizeBytes = await hashThrough(store.read(path), `${store.url}/${path}`, digests, signal);
+  return { sizeBytes, digests };
 }
 
 /** Removes an archive from a store: the archive first, so that what is left is never one without its checksums. */
@@ -130,7 +135,7 @@ async function readSmallFile(store: Store, path: string): Promise<string | undef
   return Buffer.concat(chunks).toString('latin1');
 }
 
-type Copied = Pick<Transferred, 'sizeBytes' | 'verified' | 'resumedBytes'>;
+type Copied = Pick<Transferred, 'sizeBytes' | 'verified' | 'resumedBytes' | 'readBack'>;
 
 /** @returns undefined where what an earlier transfer had left was wrong: it is gone now */
 async function copy(options: Transfer, expected: Digests): Promise<Copied | undefined> {
@@ -172,14 +177,26 @@ function identify({ sizeBytes, modifiedMs }: NonNullable<Transfer['source']>, ex
     .slice(0, 8);
 }
 
+/** What an earlier transfer has left there is hashed here as it passes, and there with the rest. */
 async function copyAway(
-  options: Transfer,
+  { from, fromPath, to, toPath, signal, onBytes, content }: Transfer,
   expected: Digests,
   upload: Upload,
-): Promise<Pick<Copied, 'sizeBytes' | 'verified'>> {
-  if (options.content !== undefined) throw new Error('members are verified on this host only');
-  const sizeBytes = await hashThrough(options, expected, (chunk) => upload.write(chunk));
-  return { sizeBytes, verified: undefined };
+): Promise<Omit<Copied, 'resumedBytes'>> {
+  if (content !== undefined) throw new Error('members are verified on this host only');
+  let there = upload.resumedBytes;
+  const send = async (chunk: Buffer): Promise<void> => {
+    const rest = chunk.subarray(Math.min(there, chunk.length));
+    there -= chunk.length - rest.length;
+    if (rest.length === 0) return;
+    await upload.write(rest);
+    onBytes?.(rest.length);
+  };
+  const sizeBytes = await hashThrough(from.read(fromPath), `${from.url}/${fromPath}`, expected, signal, send);
+  await upload.flush();
+  const arrived = upload.readBack?.();
+  if (arrived !== undefined) await hashThrough(arrived, `${to.url}/${toPath}`, expected, signal);
+  return { sizeBytes, verified: undefined, readBack: arrived !== undefined };
 }
 
 /** Writes, and has what was written read back right behind it. */
@@ -188,7 +205,7 @@ async function copyHere(
   expected: Digests,
   upload: Upload,
   { file, writtenBytes }: NonNullable<Upload['local']>,
-): Promise<Pick<Copied, 'sizeBytes' | 'verified'>> {
+): Promise<Omit<Copied, 'resumedBytes'>> {
   const algorithms = CHECKSUMS.filter((checksum) => expected[checksum] !== undefined);
   let following: Following | undefined;
   try {
@@ -209,9 +226,10 @@ async function copyHere(
       (await following?.finish(sizeBytes)) ??
       (await surveyFile(file, sizeBytes, { algorithms, members }, signal));
     compare(found.digests, expected, `${from.url}/${fromPath}`);
-    if (content === undefined) return { sizeBytes, verified: undefined };
+    if (content === undefined) return { sizeBytes, verified: undefined, readBack: true };
     try {
-      return { sizeBytes, verified: await verifyContent(file, toPath, found, { signal }) };
+      const verified = await verifyContent(file, toPath, found, { signal });
+      return { sizeBytes, verified, readBack: true };
     } catch (error) {
       if (!isOneOf(error, ['not-an-archive', 'content-mismatch'])) throw error;
       await writeSidecars(to, content.badPath, expected);
@@ -257,7 +275,9 @@ async function checkExisting(options: Transfer, expected: Digests, kind: string)
       hint: 'compare the checksum files of the two; one of the archives has been made anew or damaged',
     });
   }
-  const sizeBytes = await hashThrough({ from: to, fromPath: toPath, signal, onBytes }, expected);
+  const sizeBytes = await hashThrough(to.read(toPath), where, expected, signal, (chunk) =>
+    onBytes?.(chunk.length),
+  );
   await writeSidecars(to, toPath, expected);
   // sweeps the second name of a run that ended while it published
   await (await to.create(toPath)).abort();
@@ -266,11 +286,14 @@ async function checkExisting(options: Transfer, expected: Digests, kind: string)
 
 /**
  * Reads an archive to its end and compares its digests.
+ * @param where it lies, for messages
  * @returns its size in bytes
  */
 async function hashThrough(
-  { from, fromPath, signal, onBytes }: Pick<Transfer, 'from' | 'fromPath' | 'signal' | 'onBytes'>,
+  chunks: AsyncIterable<Buffer>,
+  where: string,
   expected: Digests,
+  signal: AbortSignal,
   onChunk: (chunk: Buffer) => Promise<void> | void = () => {},
 ): Promise<number> {
   const hashes = CHECKSUMS.filter((checksum) => expected[checksum] !== undefined).map((checksum) => ({
@@ -279,16 +302,15 @@ async function hashThrough(
   }));
   let sizeBytes = 0;
   signal.throwIfAborted();
-  for await (const chunk of from.read(fromPath)) {
+  for await (const chunk of chunks) {
     signal.throwIfAborted();
     for (const { hash } of hashes) hash.update(chunk);
     await onChunk(chunk);
     sizeBytes += chunk.length;
-    onBytes?.(chunk.length);
   }
   signal.throwIfAborted();
   const found = Object.fromEntries(hashes.map(({ checksum, hash }) => [checksum, hash.digest('hex')]));
-  compare(found, expected, `${from.url}/${fromPath}`);
+  compare(found, expected, where);
   return sizeBytes;
 }
 

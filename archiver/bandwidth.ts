@@ -1,4 +1,4 @@
-// How fast bytes may come, by the hour of the day here: as archiver.yaml says it, and as a transfer waits for it.
+// How fast bytes may come and go, by the hour of the day here: as archiver.yaml says it, and as a transfer waits for it.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { parseSize } from '../lib/text.ts';
@@ -83,14 +83,23 @@ const CREDIT_MS = 100;
 /** How long a rate is believed: hours may begin or end. */
 const LOOK_EVERY_MS = 1000;
 
-/** Waits until so many bytes may come; those who ask together come one after the other. */
+/** Waits until so many bytes may come or go; those who ask together come one after the other. */
 export type Pace = (count: number) => Promise<void>;
 
+/** @returns a pace that keeps within all of these */
+export function inTurn(paces: readonly Pace[]): Pace {
+  return async (count) => {
+    for (const pace of paces) await pace(count);
+  };
+}
+
 /**
+ * @param bandwidth undefined: nobody waits
  * @param signal those who wait are let go when it is aborted
  * @returns a pace that all those share who are to keep within the limit together
  */
-export function startPace(bandwidth: Bandwidth, signal: AbortSignal, clock = CLOCK): Pace {
+export function startPace(bandwidth: Bandwidth | undefined, signal: AbortSignal, clock = CLOCK): Pace {
+  if (bandwidth === undefined) return async () => {};
   /** Below zero: bytes that have been let through and not been waited for yet. */
   let balance = 0;
   let last = clock.elapsedMs();

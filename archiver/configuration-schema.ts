@@ -89,6 +89,7 @@ const targetSchema = z
     hostKeys,
     from: absolutePath.optional(),
     remove: z.boolean().default(false),
+    bandwidth: bandwidthSchema.optional(),
     retention: policySchema.optional(),
   })
   .refine(({ from, remove }) => !remove || from !== undefined, {

@@ -47,6 +47,8 @@ export interface PushTarget {
   from: string | undefined;
   /** Whether archives go from the work directory once they are proven at the target. */
   remove: boolean;
+  /** How fast bytes may go there, and come when they are read back; undefined: no limit of its own. */
+  bandwidth: Bandwidth | undefined;
   /** What stays at the target; undefined: everything. */
   retention: Policy | undefined;
 }
@@ -56,6 +58,8 @@ export interface PushConfiguration {
   file: string;
   /** The archive store and its catalog; undefined: there is none. */
   archives: { root: string; catalog: string } | undefined;
+  /** How fast bytes may go to any target. */
+  bandwidth: Bandwidth | undefined;
   targets: PushTarget[];
 }
 
@@ -112,7 +116,7 @@ export function readConfiguration(file: string): ArchiverConfiguration {
  * @throws configuration, naming file and key; configuration-permissions; usage where a name is none of them
  */
 export function readPushConfiguration(file: string, names: string[]): PushConfiguration {
-  const { archive, catalog, push } = readChecked(file);
+  const { archive, catalog, push, bandwidth } = readChecked(file);
   const known = Object.keys(push);
   if (known.length === 0) throw unusable(file, 'push: it is missing');
   const unknown = names.find((name) => !known.includes(name));
@@ -123,12 +127,13 @@ export function readPushConfiguration(file: string, names: string[]): PushConfig
   }
   const targets = Object.entries(push)
     .filter(([name]) => names.length === 0 || names.includes(name))
-    .map(([name, { to, identityFile, from, retention, ...target }]) => ({
+    .map(([name, { to, identityFile, from, retention, bandwidth: own, ...target }]) => ({
       name,
       url: to,
       identityFile,
       from,
       retention,
+      bandwidth: own,
       ...target,
     }));
   const homeless = targets.find(({ from }) => from === undefined);
@@ -137,6 +142,7 @@ export function readPushConfiguration(file: string, names: string[]): PushConfig
   return {
     file,
     archives: archive === undefined ? undefined : { root: archive, catalog: catalog ?? catalogOf(archive) },
+    bandwidth,
     targets,
   };
 }

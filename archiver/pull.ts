@@ -1,7 +1,7 @@
 // Pulls from many hosts at once; one that fails or is slow neither delays nor changes the others.
 import { info } from '../lib/log.ts';
 import { startProgress } from '../lib/progress.ts';
-import { type Bandwidth, type Pace, startPace } from './bandwidth.ts';
+import { inTurn, startPace } from './bandwidth.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { explainHeld, isOdd } from './explain.ts';
 import { startLedger } from './ledger.ts';
@@ -28,9 +28,7 @@ export async function pullHosts(
     (error) => error as Error,
   );
   const { parallel, bandwidth } = run.configuration;
-  const paceOf = (limit: Bandwidth | undefined): Pace =>
-    limit === undefined ? async () => {} : startPace(limit, run.signal);
-  const ofAll = paceOf(bandwidth);
+  const ofAll = startPace(bandwidth, run.signal);
   const progress = startProgress('pull');
   const ledger = startLedger(run);
   const places = { total: parallel, taken: 0 };
@@ -38,11 +36,7 @@ export async function pullHosts(
   try {
     await serveAtOnce(hosts, parallel, async (host, index, onSilence) => {
       const onBytes = (count: number): void => progress.add(count);
-      const own = paceOf(host.bandwidth);
-      const pace = async (count: number): Promise<void> => {
-        await own(count);
-        await ofAll(count);
-      };
+      const pace = inTurn([startPace(host.bandwidth, run.signal), ofAll]);
       const share = { ledger, places, onBytes, onSilence, pace };
       const report = await pullHost(run, host, options.dryRun, share);
       reports[index] = report;

@@ -8,10 +8,11 @@ import { readSidecars, removeTransferred, transfer, verifyDigests } from '../arc
 import { asGarnerError, cannot, GarnerError } from '../lib/errors.ts';
 import { info, warn } from '../lib/log.ts';
 import { plan } from '../lib/retention.ts';
-import { plural } from '../lib/text.ts';
+import { formatSize, plural } from '../lib/text.ts';
 import { openFileStore } from '../stores/file.ts';
 import { openStore } from '../stores/open.ts';
 import type { Store, StoreEntry } from '../stores/store.ts';
+import { inTurn, startPace } from './bandwidth.ts';
 import type { PushConfiguration, PushTarget } from './configuration.ts';
 import { MARK } from './layout.ts';
 import { isLarge } from './prune.ts';
@@ -54,7 +55,7 @@ export interface PushOptions {
  */
 export async function pushTo(
   target: PushTarget,
-  { archives }: PushConfiguration,
+  { archives, bandwidth }: PushConfiguration,
   options: PushOptions,
 ): Promise<PushReport> {
   const { signal, dryRun } = options;
@@ -75,6 +76,7 @@ export async function pushTo(
     await using to = await openStore(target.url, {
       identityFile: target.identityFile,
       hostKeys: target.hostKeys,
+      pace: inTurn([startPace(target.bandwidth, signal), startPace(bandwidth, signal)]),
       signal,
     });
     if (target.from === undefined) await checkTarget(to, target, options);
@@ -200,9 +202,11 @@ async function pushArchive(
     return undefined;
   }
   const source = { sizeBytes, modifiedMs };
-  await transfer({ from: store, fromPath: path, to, toPath: path, signal, onBytes, digests, source });
-  await verifyDigests(to, path, signal);
-  info(`${name} pushed`);
+  const both = { from: store, fromPath: path, to, toPath: path };
+  const { readBack, resumedBytes } = await transfer({ ...both, signal, onBytes, digests, source });
+  if (!readBack) await verifyDigests(to, path, signal);
+  const went = resumedBytes > 0 ? `, ${formatSize(resumedBytes)} of it before` : '';
+  info(`${name} pushed${went}`);
   return pushed;
 }
 

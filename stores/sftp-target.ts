@@ -19,7 +19,7 @@ export interface SftpOptions {
   idleTimeoutMs?: number | undefined;
   /** Told when the host keeps us waiting for longer than hosts that are well do, and when it goes on. */
   onSilence?: ((silent: boolean) => void) | undefined;
-  /** Waits until so many bytes more may be asked for. */
+  /** Waits until so many bytes more may be asked for, or sent. */
   pace?: ((count: number) => Promise<void>) | undefined;
   /** Ends the connection and all that is under way. */
   signal?: AbortSignal | undefined;

@@ -27,6 +27,8 @@ export interface Upload {
   write(chunk: Buffer): Promise<void>;
   /** Makes all that was written durable. */
   flush(): Promise<void>;
+  /** Reads what was flushed from where it lies, where another host has it and lets it be read before it is published. */
+  readBack?(): AsyncIterable<Buffer>;
   /**
    * Makes all that was written durable and gives the file its final name.
    * @param path another one than that it was created for; directories above it are made

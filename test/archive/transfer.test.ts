@@ -85,6 +85,7 @@ describe.each([
       digests: { sha256, sha1 },
       existed: false,
       resumedBytes: 0,
+      readBack: true,
     });
     expect(counted).toBe(3_000_000);
     await check();
