@@ -65,15 +65,29 @@ const hostKeys = z
   .default([]);
 
 const hostSchema = z.strictObject({
-  url: hostUrl,
-  identityFile: absolutePath.optional(),
-  hostKeys,
-  applications: z.array(application).min(1, 'leave it out to pull all').optional(),
-  remove: z.boolean().default(false),
-  transfers: z.int().min(1).max(100).default(4),
-  bandwidth: bandwidthSchema.optional(),
-  expect: z.record(application, durationSchema).default({}),
-  quota: size.optional(),
+  url: hostUrl.describe('where its work directory is: sftp://user@host:22/directory, or file:///directory'),
+  identityFile: absolutePath.optional().describe('the private key to log in with'),
+  hostKeys: hostKeys.describe(
+    'fingerprints of its keys; with another one nothing is sent. `archiver init` shows them',
+  ),
+  applications: z
+    .array(application)
+    .min(1, 'leave it out to pull all')
+    .optional()
+    .describe('what is pulled: mediawiki, or mediawiki.blue for one instance; unset: all'),
+  remove: z
+    .boolean()
+    .default(false)
+    .describe('whether archives are removed at the host once they are safe here'),
+  transfers: z.int().min(1).max(100).default(4).describe('how many of its archives are fetched at once'),
+  bandwidth: bandwidthSchema.optional().describe('how fast bytes may come from it'),
+  expect: z
+    .record(application, durationSchema)
+    .default({})
+    .describe('how often each application should deliver; 0d: no more; unset: as it did so far'),
+  quota: size
+    .optional()
+    .describe('more is not kept of it, bad archives and histories included; unset: no limit'),
 });
 
 const nameOf = (what: string) =>
@@ -84,25 +98,50 @@ const nameOf = (what: string) =>
 
 const targetSchema = z
   .strictObject({
-    to: hostUrl,
-    identityFile: absolutePath.optional(),
-    hostKeys,
-    from: absolutePath.optional(),
-    remove: z.boolean().default(false),
-    bandwidth: bandwidthSchema.optional(),
-    retention: policySchema.optional(),
+    to: hostUrl.describe('where archives go: sftp://user@host:22/directory, or file:///directory'),
+    identityFile: absolutePath.optional().describe('the private key to log in with'),
+    hostKeys: hostKeys.describe('fingerprints of its keys; with another one nothing is sent'),
+    from: absolutePath
+      .optional()
+      .describe('the work directory that archives come from; unset: what is verified in the archive store'),
+    remove: z
+      .boolean()
+      .default(false)
+      .describe('whether archives are removed from the work directory once they are proven there'),
+    bandwidth: bandwidthSchema.optional().describe('how fast bytes may go to it'),
+    retention: policySchema.optional().describe('what stays there; unset: everything'),
   })
   .refine(({ from, remove }) => !remove || from !== undefined, {
     path: ['remove'],
     error: 'archives are removed from a work directory only: say `from` too',
   });
 
+/** What `docs/archiver-yaml.md` says of each key stands beside it. */
 export const configurationSchema = z.strictObject({
-  archive: archiveRoot.optional(),
-  catalog: absolutePath.optional(),
-  parallel: z.int().min(1).max(1000).default(20),
-  bandwidth: bandwidthSchema.optional(),
-  retention: policySchema.optional(),
-  hosts: z.record(nameOf('host'), hostSchema).optional(),
-  push: z.record(nameOf("target's"), targetSchema).default({}),
+  archive: archiveRoot
+    .optional()
+    .describe(
+      'the archive store, where archives are kept and verified: an absolute path; needed for all but `push`',
+    ),
+  catalog: absolutePath
+    .optional()
+    .describe('what is known of archives; unset: `.catalog/catalog.sqlite` in the store'),
+  parallel: z
+    .int()
+    .min(1)
+    .max(1000)
+    .default(20)
+    .describe('how many hosts, and archives, are worked on at once'),
+  bandwidth: bandwidthSchema.optional().describe('how fast bytes may come, from all hosts together'),
+  retention: policySchema
+    .optional()
+    .describe('what stays of each application; unset: nothing is ever pruned'),
+  hosts: z
+    .record(nameOf('host'), hostSchema)
+    .optional()
+    .describe("the hosts that are pulled from, by the host part of their archives' names"),
+  push: z
+    .record(nameOf("target's"), targetSchema)
+    .default({})
+    .describe('where `archiver push` copies archives to, by names of yours'),
 });

@@ -34,15 +34,18 @@ export const durationSchema = z
 /** A policy as configurations write it; what is left out is not used, but `minimum` is 1. */
 export const policySchema = z
   .strictObject({
-    last: count.default(0),
-    hourly: count.default(0),
-    daily: count.default(0),
-    weekly: count.default(0),
-    monthly: count.default(0),
-    yearly: count.default(0),
+    last: count.default(0).describe('the newest N'),
+    hourly: count.default(0).describe('the newest of each of the last N hours that have one'),
+    daily: count.default(0).describe('the newest of each of the last N days that have one, in UTC'),
+    weekly: count.default(0).describe('the newest of each of the last N ISO weeks that have one'),
+    monthly: count.default(0).describe('the newest of each of the last N months that have one'),
+    yearly: count.default(0).describe('the newest of each of the last N years that have one'),
     /** Milliseconds, once parsed. */
-    within: durationSchema.default(0),
-    minimum: count.min(1, 'it must be at least 1: the newest good one always stays').default(1),
+    within: durationSchema.default(0).describe('all that are younger, such as 30d'),
+    minimum: count
+      .min(1, 'it must be at least 1: the newest good one always stays')
+      .default(1)
+      .describe('at least the newest N good ones, whatever the others say'),
   })
   .refine(hasRule, 'it keeps nothing: set last, hourly, daily, weekly, monthly, yearly or within');
 

@@ -1,8 +1,10 @@
-// Writes the pages of docs/ that repeat what the code says: agents, exit codes and settings. `make docs`; a test tells when
+// Writes the pages of docs/ that repeat what the code says: agents, exit codes, settings and archiver.yaml. `make docs`; a test tells when
 // they are stale.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { z } from 'zod';
 import type { AgentDefinition } from '../agents/toolkit/define-agent.ts';
+import { configurationSchema } from '../archiver/configuration-schema.ts';
 import { ERROR_CATALOGUE, EXIT } from '../lib/errors.ts';
 import { loadModule, moduleNames } from '../lib/modules.ts';
 import { CORE_SETTINGS, type Setting, type SettingTable } from '../lib/settings.ts';
@@ -156,9 +158,69 @@ ${settingsTable(NOTIFY_SETTINGS)}
 ${sections.join('\n')}`;
 }
 
+interface YamlKey {
+  default?: unknown;
+  description?: string;
+}
+
+interface YamlSchema {
+  properties: Record<string, YamlKey>;
+  required?: string[];
+}
+
+/** @throws for a key that says nothing of itself */
+function yamlTable({ properties, required = [] }: YamlSchema): string {
+  const rows = Object.entries(properties).map(([key, { default: value, description }]) => {
+    if (description === undefined) throw new Error(`the key ${key} of archiver.yaml has no description`);
+    const isShown = value !== undefined && typeof value !== 'object';
+    return [`\`${key}\``, required.includes(key) ? 'needed' : isShown ? `\`${value}\`` : '', description];
+  });
+  return table(['key', 'default', 'meaning'], rows);
+}
+
+function archiverYaml(): string {
+  const whole = z.toJSONSchema(configurationSchema, { io: 'input' }) as YamlSchema;
+  const ofEach = (key: string) =>
+    (whole.properties[key] as { additionalProperties: YamlSchema }).additionalProperties;
+  return `# archiver.yaml
+
+${GENERATED}
+
+What the archiver reads, from \`/etc/garner/archiver.yaml\`, the directory that \`GARNER_CONFIG_DIR\` names, or the file that \`--config\`
+names. An example, and what each does: [archiver.md](archiver.md#archiveryaml). A key that is not here, one given twice, and a
+value out of range are errors that name file and key; \`garner config check\` finds them. With a password in a URL, nobody else
+may read the file.
+
+Durations are written as \`12h\`, \`1d\`, \`4w\`, sizes as \`500MB\`, \`50GB\`. A bandwidth is \`20MB/s\`, or by local time
+\`{limit: 20MB/s, "08:00-18:00": 2MB/s, "22:00-06:00": unlimited}\`.
+
+${yamlTable(whole)}
+
+## Each of \`hosts\`
+
+${yamlTable(ofEach('hosts'))}
+
+## Each of \`push\`
+
+${yamlTable(ofEach('push'))}
+
+## \`retention\`
+
+What any of these keeps, stays; at least one but \`minimum\` is needed. Per host, application and instance; only good archives count
+([archiver.md](archiver.md#retention)).
+
+${yamlTable(whole.properties.retention as YamlSchema)}
+`;
+}
+
 /** @returns each generated page by its name in docs/ */
 export async function generateDocs(): Promise<Record<string, string>> {
-  return { 'agents.md': await agents(), 'exit-codes.md': exitCodes(), 'settings.md': await settings() };
+  return {
+    'agents.md': await agents(),
+    'archiver-yaml.md': archiverYaml(),
+    'exit-codes.md': exitCodes(),
+    'settings.md': await settings(),
+  };
 }
 
 if (import.meta.main) {
