@@ -1,4 +1,4 @@
-// What docs/databases.md says of rights and of restores by hand, done as it stands there on real servers: the accounts
+// What docs/databases.md says of rights and of restores by hand, and docs/emergency.md of databases, done as it stands there on real servers: the accounts
 // can do what they are for, and whatever is left out of their rights is found out by name.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type MariaDb, startMariadb } from '../helpers/mariadb.ts';
 import { type Postgres, startPostgres } from '../helpers/postgres.ts';
 import { type Bench, makeBench, type Ran } from '../helpers/run.ts';
+import { blockOf as pageBlockOf } from './pages.ts';
 
 const PAGE = readFileSync(join(import.meta.dirname, '../../docs/databases.md'), 'utf8');
 const PASSWORD = 'a long password';
@@ -21,6 +22,10 @@ function blockOf(section: string, language: 'sql' | 'sh', title: string): string
   if (block === undefined) throw new Error(`${section} has no block of ${language} that begins "${title}"`);
   return block[2] as string;
 }
+
+/** @returns a block of docs/emergency.md for the database `app` */
+const emergencyBlockOf = (begins: string): string =>
+  pageBlockOf('docs/emergency.md', `# ${begins}`).replaceAll('wiki', 'app');
 
 /** Statements that begin at the start of a line; what is indented belongs to the one before. */
 const statementsOf = (block: string): string[] =>
@@ -164,16 +169,26 @@ describe('MySQL and MariaDB', () => {
     expect([...new Set(restored.match(definer))]).toEqual(['DEFINER=`garner_restore`@`localhost`']);
   });
 
-  it('comes back by hand', async () => {
-    await emptied();
+  it('comes back by hand, in an emergency too', async () => {
     const options = join(bench.directory, 'client.cnf');
     writeFileSync(options, `[client]\nuser=root\nsocket=${server.socket}\n`, { mode: 0o600 });
-    const script = blockOf(SECTION, 'sh', 'restore a MariaDB or MySQL database by hand');
-    await execa(
-      'bash',
-      ['-euo', 'pipefail', '-c', script.replace('mariadb ', `mariadb --defaults-file=${options} `)],
-      { env: { ARCHIVE: archive } },
-    );
+    const byHand = (script: string) =>
+      execa(
+        'bash',
+        [
+          '-euo',
+          'pipefail',
+          '-c',
+          script.replaceAll(/^(.*)\bmariadb -/gm, `$1mariadb --defaults-file=${options} -`),
+        ],
+        { env: { ARCHIVE: archive }, cwd: bench.directory },
+      );
+    await emptied();
+    await byHand(blockOf(SECTION, 'sh', 'restore a MariaDB or MySQL database by hand'));
+    expect(await dumpAll()).toBe(whole);
+    await server.query('DROP DATABASE app');
+    await execa('tar', ['-xf', archive, '-C', bench.directory]);
+    await byHand(emergencyBlockOf('wiki.sql.zst: MariaDB'));
     expect(await dumpAll()).toBe(whole);
   });
 });
@@ -265,14 +280,16 @@ describe('PostgreSQL', () => {
     expect([exitCode, stderr]).toEqual([1, expect.stringMatching(/permission denied .*(database|schema)/)]);
   });
 
-  it('comes back by hand', async () => {
-    await emptied();
+  it('comes back by hand, in an emergency too', async () => {
     const env = { ARCHIVE: archive, PGHOST: server.socketDir, PGPORT: `${server.port}`, PGUSER: 'root' };
-    await execa(
-      'bash',
-      ['-euo', 'pipefail', '-c', blockOf(SECTION, 'sh', 'restore a PostgreSQL database by hand')],
-      { env },
-    );
+    const byHand = (script: string) =>
+      execa('bash', ['-euo', 'pipefail', '-c', script], { env, cwd: bench.directory });
+    await emptied();
+    await byHand(blockOf(SECTION, 'sh', 'restore a PostgreSQL database by hand'));
+    expect(await dumpAll()).toBe(whole);
+    await server.query('DROP DATABASE app');
+    await execa('tar', ['-xf', archive, '-C', bench.directory]);
+    await byHand(emergencyBlockOf('wiki.dump.zst: PostgreSQL'));
     expect(await dumpAll()).toBe(whole);
   });
 });
