@@ -5,7 +5,7 @@
 import { groupName } from '../archive/name.ts';
 import { asGarnerError, cannot, type GarnerError } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';
-import { type Policy, plan } from '../lib/retention.ts';
+import { isLarge, type Policy, plan } from '../lib/retention.ts';
 import { plural } from '../lib/text.ts';
 import type { ArchiveRow } from './catalog/schema.ts';
 import type { Finding } from './checks/finding.ts';
@@ -16,9 +16,6 @@ import { sweepListings } from './listings.ts';
 import type { Run } from './run.ts';
 import { loadSeries } from './series.ts';
 import { verifyOne } from './verify.ts';
-
-const LARGE_COUNT = 10;
-const LARGE_SHARE = 0.25;
 
 export interface PruneOptions {
   dryRun: boolean;
@@ -97,11 +94,6 @@ export async function pruneHost(
   if (!dryRun && report.remove.length > 0)
     sweepListings(run.configuration, host.name, await run.catalog.list(['present'], host.name));
   return report;
-}
-
-/** One archive a run is what a policy of "the last three" deletes every day. */
-export function isLarge(removed: number, of: number): boolean {
-  return removed > 1 && (removed > LARGE_COUNT || removed > of * LARGE_SHARE);
 }
 
 /** A host's archives by name, each looked at once: there may be a hundred thousand. */

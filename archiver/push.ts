@@ -7,7 +7,7 @@ import { type ArchiveName, groupName, parseName } from '../archive/name.ts';
 import { readSidecars, removeTransferred, transfer, verifyDigests } from '../archive/transfer.ts';
 import { asGarnerError, cannot, GarnerError } from '../lib/errors.ts';
 import { info, warn } from '../lib/log.ts';
-import { plan } from '../lib/retention.ts';
+import { isLarge, plan } from '../lib/retention.ts';
 import { formatSize, plural } from '../lib/text.ts';
 import { openFileStore } from '../stores/file.ts';
 import { openStore } from '../stores/open.ts';
@@ -15,7 +15,6 @@ import type { Store, StoreEntry } from '../stores/store.ts';
 import { inTurn, startPace } from './bandwidth.ts';
 import type { PushConfiguration, PushTarget } from './configuration.ts';
 import { MARK } from './layout.ts';
-import { isLarge } from './prune.ts';
 import { archiveOf, archiveSource, type Candidate, type Source, workSource } from './push-source.ts';
 import { type Failure, type Result, tellFailure } from './run.ts';
 

@@ -96,6 +96,22 @@ export const ERROR_CATALOGUE = {
     exit: 'failed',
     meaning: 'One or more operations of several failed; the others are done.',
   },
+  'point-damaged': {
+    exit: 'verification',
+    meaning: 'A restoration point of a bucket is damaged, or is none.',
+  },
+  'versions-gone': {
+    exit: 'failed',
+    meaning: 'Versions that a restoration point names are gone from the bucket; nothing was changed.',
+  },
+  'failover-refused': {
+    exit: 'failed',
+    meaning: 'Master and replica of a bucket were not switched; nothing was changed.',
+  },
+  'keys-failed': {
+    exit: 'failed',
+    meaning: 'One or more keys of a bucket failed; the others are done.',
+  },
   delivery: { exit: 'failed', meaning: 'A message could not be delivered; it is queued.' },
   internal: { exit: 'failed', meaning: 'A defect in garner itself. Please report it with --debug.' },
 } as const satisfies Record<string, CatalogueEntry>;

@@ -7,11 +7,17 @@ import { escapeControls } from './text.ts';
 export type LogLevel = 'info' | 'warn' | 'error';
 
 let format: 'text' | 'json' = 'text';
+let sink: ((level: LogLevel, text: string) => void) | undefined;
 let beforeLine: () => void = () => {};
 
 /** @param next `json` for machines (setting GARNER_LOG), `text` for people */
 export function setLogFormat(next: 'text' | 'json'): void {
   format = next;
+}
+
+/** @param next gets each line in place of stderr, safe to print and without secrets; undefined: stderr again */
+export function setLogSink(next: ((level: LogLevel, text: string) => void) | undefined): void {
+  sink = next;
 }
 
 /** @param hook runs before each line, so that a progress line can be wiped first */
@@ -41,6 +47,10 @@ export function writeStderr(text: string): void {
 
 export function log(level: LogLevel, text: string, fields: Record<string, unknown> = {}): void {
   beforeLine();
+  if (sink !== undefined) {
+    sink(level, redact(escapeControls(text)));
+    return;
+  }
   const now = new Date();
   if (format === 'json') {
     writeStderr(`${redact(JSON.stringify({ time: now.toISOString(), level, message: text, ...fields }))}\n`);

@@ -117,6 +117,14 @@ export function plan(points: readonly Point[], policy: Policy, now: Date): Plan 
   return result;
 }
 
+const LARGE_COUNT = 10;
+const LARGE_SHARE = 0.25;
+
+/** @returns whether a run would remove so much that it looks like a mistake; one is what a policy of "the last three" removes daily */
+export function isLarge(removed: number, of: number): boolean {
+  return removed > 1 && (removed > LARGE_COUNT || removed > of * LARGE_SHARE);
+}
+
 /** @param points newest first */
 function applyRules(points: readonly Point[], policy: Policy, now: Date): Map<string, string[]> {
   const reasons = new Map<string, string[]>(points.map(({ id }) => [id, []]));
