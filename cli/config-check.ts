@@ -3,7 +3,8 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { causeText, GarnerError } from '../lib/errors.ts';
 import { moduleNames } from '../lib/modules.ts';
-import { configDirectory, loadSettings, type SettingTable } from '../lib/settings.ts';
+import { configDirectory, loadSettings } from '../lib/settings.ts';
+import { knownSettings } from './known-settings.ts';
 
 export interface CheckedFile {
   file: string;
@@ -12,8 +13,9 @@ export interface CheckedFile {
 }
 
 /** @returns each `.env` file, archiver.yaml, file of operations or of hooks of the configuration directory with what is wrong with it */
-export async function checkConfiguration(known: SettingTable): Promise<CheckedFile[]> {
+export async function checkConfiguration(): Promise<CheckedFile[]> {
   const directory = configDirectory();
+  const known = await knownSettings();
   let names: string[] = [];
   try {
     names = readdirSync(directory);

@@ -50,7 +50,7 @@ export const main: CommandMain = async (args, context) => {
     .description('read every configuration file and say what is wrong with it')
     .addHelpText('after', exampleText('garner config check'))
     .action(async () => {
-      const files = await checkConfiguration(context.known);
+      const files = await checkConfiguration();
       for (const { file, problem } of files) process.stdout.write(`${problem ?? `${file}: good`}\n`);
       if (files.length === 0) process.stdout.write(`no configuration file in ${configDirectory()}\n`);
       process.exitCode = files.some(({ problem }) => problem !== undefined) ? EXIT.usage.code : EXIT.ok.code;

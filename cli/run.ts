@@ -2,7 +2,7 @@
 import own from '../package.json' with { type: 'json' };
 import { commandNames, findCommand } from './commands.ts';
 
-/** What a command says of itself needs no settings; those of all agents would be most of its start. */
+/** What a command says of itself needs no settings. */
 const ASKS = ['--help', '--version'];
 const FAILED = 1;
 
@@ -37,8 +37,8 @@ async function runToItsEnd(name: string, args: string[], beside: readonly string
       const end = rest.indexOf('--');
       const ownWords = rest.slice(0, end === -1 ? undefined : end);
       if (ownWords.some((word) => ASKS.includes(word))) return main(rest, context);
-      const { knownSettings } = await import('./known-settings.ts');
-      return main(rest, { ...context, known: await knownSettings() });
+      const known = await import('./known-settings.json', { with: { type: 'json' } });
+      return main(rest, { ...context, known: known.default });
     },
     args,
     { program: name, known: {}, beside },

@@ -3,13 +3,13 @@ import { Command, CommanderError } from 'commander';
 import own from '../package.json' with { type: 'json' };
 import { asGarnerError, cannot, formatError } from './errors.ts';
 import { setLogFormat, writeStderr } from './log.ts';
-import type { SettingTable } from './settings.ts';
+import type { KnownSettings } from './settings.ts';
 
 export interface CommandContext {
   /** The command as it was called, for messages. */
   program: string;
   /** All settings of all tools: what is in none of them is unknown. */
-  known: SettingTable;
+  known: KnownSettings;
   /** The directories that the command lies in: as it was called, and where links lead from there. */
   beside?: readonly string[];
 }

@@ -28,6 +28,9 @@ export interface Setting<T = unknown> {
 
 export type SettingTable = Record<string, Setting>;
 
+/** What is to be known of a setting that somebody else reads. */
+export type KnownSettings = Readonly<Record<string, Setting | { secret?: boolean }>>;
+
 type ValueOf<S> =
   S extends Setting<infer T> ? (S extends { default: string | (() => string) } ? T : T | undefined) : never;
 
@@ -178,8 +181,8 @@ const CONFIG_DIR = 'GARNER_CONFIG_DIR';
 const OURS = /^(GARNER|NOTIFY)_/;
 
 export interface SettingSources {
-  /** All settings there are, of every tool: what is in none of them is unknown. */
-  known: SettingTable;
+  /** All settings there are, of every tool: what is neither there nor in the table is unknown. */
+  known: KnownSettings;
   /** From the command line, by setting name. */
   options?: Record<string, string | undefined>;
   env?: NodeJS.ProcessEnv;
@@ -208,7 +211,8 @@ interface Source {
  * @throws configuration, naming file and key; configuration-permissions
  */
 export function loadSettings<T extends SettingTable>(table: T, sources: SettingSources): SettingValues<T> {
-  const { known, options = {}, env = process.env, fileOf, configFile } = sources;
+  const { options = {}, env = process.env, fileOf, configFile } = sources;
+  const known: KnownSettings = { ...sources.known, ...table };
   const directory = configDirectory(env);
   const chain: Source[] = [{ origin: COMMAND_LINE, values: options }, environment(env, known)];
   if (configFile !== undefined) chain.push(readEnvFile(configFile, known, true));
@@ -263,12 +267,12 @@ function lookUp(
   return undefined;
 }
 
-function isKnown(name: string, known: SettingTable): boolean {
+function isKnown(name: string, known: KnownSettings): boolean {
   if (Object.hasOwn(known, name)) return true;
   return name.endsWith('_FILE') && known[name.slice(0, -'_FILE'.length)]?.secret === true;
 }
 
-function unknownSetting(origin: string, name: string, known: SettingTable): GarnerError {
+function unknownSetting(origin: string, name: string, known: KnownSettings): GarnerError {
   const close =
     Object.keys(known).find(
       (other) => other.replace(/_/g, '').toLowerCase() === name.replace(/_/g, '').toLowerCase(),
@@ -283,7 +287,7 @@ function unknownSetting(origin: string, name: string, known: SettingTable): Garn
   });
 }
 
-function environment(env: NodeJS.ProcessEnv, known: SettingTable): Source {
+function environment(env: NodeJS.ProcessEnv, known: KnownSettings): Source {
   for (const name of Object.keys(env)) {
     if (OURS.test(name) && name !== CONFIG_DIR && !FOREIGN.has(name) && !isKnown(name, known))
       throw unknownSetting('the environment', name, known);
@@ -292,7 +296,7 @@ function environment(env: NodeJS.ProcessEnv, known: SettingTable): Source {
 }
 
 /** @param required whether its absence is an error */
-function readEnvFile(file: string, known: SettingTable, required: boolean): Source {
+function readEnvFile(file: string, known: KnownSettings, required: boolean): Source {
   let content: string;
   try {
     content = readConfigurationText(file);

@@ -2,7 +2,7 @@
 import { causeText } from '../lib/errors.ts';
 import { writeStderr } from '../lib/log.ts';
 import { redact } from '../lib/redact.ts';
-import { loadSettings, type SettingTable } from '../lib/settings.ts';
+import { type KnownSettings, loadSettings, text } from '../lib/settings.ts';
 import { judge, type Verdict } from './judge.ts';
 import { LogExcerpt, type LogText, Tail } from './log-excerpt.ts';
 import { type ChildRun, runChild } from './run-child.ts';
@@ -26,7 +26,7 @@ export interface AttemptOptions {
   /** Added to the command's environment. */
   env: Record<string, string>;
   /** All settings there are. */
-  known: SettingTable;
+  known: KnownSettings;
 }
 
 /**
@@ -74,7 +74,7 @@ export async function attempt(
  * Secrets of the command's own configuration: it may print them, also those that others stand in front of. What can't be
  * read is the command's to report.
  */
-function registerSecretSettings({ settingsOf, configFile }: WrappedCommand, known: SettingTable): void {
+function registerSecretSettings({ settingsOf, configFile }: WrappedCommand, known: KnownSettings): void {
   const own = { configFile, ...(settingsOf && { fileOf: settingsOf }) };
   const { GARNER_CONFIG_DIR } = process.env;
   const files = { GARNER_CONFIG_DIR };
@@ -86,7 +86,7 @@ function registerSecretSettings({ settingsOf, configFile }: WrappedCommand, know
     for (const [name, setting] of Object.entries(known)) {
       if (setting.secret !== true) continue;
       try {
-        loadSettings({ [name]: setting }, sources);
+        loadSettings({ [name]: { parse: text, secret: true, describe: '' } }, sources);
       } catch {
         // not notify's business
       }

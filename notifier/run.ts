@@ -5,7 +5,7 @@ import { appendRun, HISTORY_DIRECTORY, type History, historyFile, readHistory } 
 import { asGarnerError, causeText, EXIT, formatError } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
 import { info, warn, writeStderr } from '../lib/log.ts';
-import type { SettingTable } from '../lib/settings.ts';
+import type { KnownSettings } from '../lib/settings.ts';
 import { formatDuration } from '../lib/text.ts';
 import { openWorkDir } from '../lib/work-dir.ts';
 import { attempt } from './attempt.ts';
@@ -29,7 +29,7 @@ export interface RunOptions {
   /** Exit codes 3 and 4 mean warnings and locked, whatever the command is. */
   warningCodes: boolean;
   manner: Manner;
-  known: SettingTable;
+  known: KnownSettings;
 }
 
 /**

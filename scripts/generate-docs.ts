@@ -1,16 +1,17 @@
-// Writes the pages of docs/ that repeat what the code says: agents, exit codes, settings and archiver.yaml. `make docs`; a test tells when
-// they are stale.
+// Writes what repeats the code: the pages of docs/ on agents, exit codes, settings and archiver.yaml, and the names of
+// all settings. `make docs`; a test tells when they are stale.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import type { AgentDefinition } from '../agents/toolkit/define-agent.ts';
 import { configurationSchema } from '../archiver/configuration-schema.ts';
+import { knownNames } from '../cli/known-settings.ts';
 import { ERROR_CATALOGUE, EXIT } from '../lib/errors.ts';
 import { loadModule, moduleNames } from '../lib/modules.ts';
 import { CORE_SETTINGS, type Setting, type SettingTable } from '../lib/settings.ts';
 import { NOTIFY_SETTINGS } from '../notifier/settings.ts';
 
-const DOCS = new URL('../docs/', import.meta.url);
+const ROOT = new URL('..', import.meta.url);
 const GENERATED = '<!-- Written by `make docs` from the code: do not edit. -->';
 
 function table(head: string[], rows: string[][]): string {
@@ -213,18 +214,19 @@ ${yamlTable(whole.properties.retention as YamlSchema)}
 `;
 }
 
-/** @returns each generated page by its name in docs/ */
+/** @returns each generated file by its path from the top of the project */
 export async function generateDocs(): Promise<Record<string, string>> {
   return {
-    'agents.md': await agents(),
-    'archiver-yaml.md': archiverYaml(),
-    'exit-codes.md': exitCodes(),
-    'settings.md': await settings(),
+    'cli/known-settings.json': `${JSON.stringify(await knownNames(), null, 2)}\n`,
+    'docs/agents.md': await agents(),
+    'docs/archiver-yaml.md': archiverYaml(),
+    'docs/exit-codes.md': exitCodes(),
+    'docs/settings.md': await settings(),
   };
 }
 
 if (import.meta.main) {
   for (const [name, content] of Object.entries(await generateDocs())) {
-    writeFileSync(new URL(name, DOCS), content);
+    writeFileSync(new URL(name, ROOT), content);
   }
 }

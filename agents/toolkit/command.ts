@@ -10,7 +10,13 @@ import { asGarnerError, cannot, EXIT } from '../../lib/errors.ts';
 import { runSignal } from '../../lib/interrupt.ts';
 import { setLogFormat } from '../../lib/log.ts';
 import { redact } from '../../lib/redact.ts';
-import { CORE_SETTINGS, configDirectory, loadSettings, path, type SettingTable } from '../../lib/settings.ts';
+import {
+  CORE_SETTINGS,
+  configDirectory,
+  type KnownSettings,
+  loadSettings,
+  path,
+} from '../../lib/settings.ts';
 import { answerOf, failureOf, withPlaces } from './backup-answer.ts';
 import type { AgentContext, AgentDefinition } from './define-agent.ts';
 import { hostView } from './host-view.ts';
@@ -45,7 +51,7 @@ export function withCommonOptions(command: Command): Command {
 export type Prepare = (options: CommonOptions) => AgentContext & Disposable;
 
 /** @returns what a run of `agent-<application>` begins with */
-export function prepareWith(agent: AgentDefinition, known: SettingTable): Prepare {
+export function prepareWith(agent: AgentDefinition, known: KnownSettings): Prepare {
   return (options) => {
     checkApplication(agent.application, options.instance);
     const settings = loadSettings(

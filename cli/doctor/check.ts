@@ -1,7 +1,7 @@
 // What a check of `garner doctor` is: one file of checks/, which looks at one thing, changes nothing, and says of each trouble
 // what it is, why it matters and which command remedies it.
 import type { AgentDefinition } from '../../agents/toolkit/define-agent.ts';
-import type { CORE_SETTINGS, SettingTable, SettingValues } from '../../lib/settings.ts';
+import type { CORE_SETTINGS, KnownSettings, SettingValues } from '../../lib/settings.ts';
 import type { NotifySettings } from '../../notifier/settings.ts';
 import type { ConfiguredAgent } from '../configured-agents.ts';
 import type { Places } from './schedules.ts';
@@ -38,7 +38,7 @@ export interface PatientAgent extends ConfiguredAgent {
 /** The host as its configuration has it. */
 export interface Patient {
   configDirectory: string;
-  known: SettingTable;
+  known: KnownSettings;
   settings: SettingValues<typeof CORE_SETTINGS>;
   notify: NotifySettings;
   /** Those whose settings can be read. */

@@ -4,7 +4,14 @@ import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectory, writeFileDurably } from '../../lib/durable.ts';
 import { cannot } from '../../lib/errors.ts';
-import { CORE_SETTINGS, path, paths, type Setting, type SettingTable } from '../../lib/settings.ts';
+import {
+  CORE_SETTINGS,
+  type KnownSettings,
+  path,
+  paths,
+  type Setting,
+  type SettingTable,
+} from '../../lib/settings.ts';
 import { NOTIFY_SETTINGS } from '../../notifier/settings.ts';
 import type { Found } from './find.ts';
 
@@ -101,7 +108,7 @@ function settingLines(names: readonly string[], table: SettingTable, env: NodeJS
   });
 }
 
-const isSecret = (name: string, table: SettingTable): boolean => table[name]?.secret === true;
+const isSecret = (name: string, table: KnownSettings): boolean => table[name]?.secret === true;
 
 /** Cron starts commands elsewhere than here. */
 function absolute(value: string, { parse }: Setting): string {
@@ -120,6 +127,6 @@ function quote(value: string): string | undefined {
 }
 
 /** @returns settings with a secret that only the environment has: no later run would have them */
-export function unwrittenSecrets(known: SettingTable, env: NodeJS.ProcessEnv = process.env): string[] {
+export function unwrittenSecrets(known: KnownSettings, env: NodeJS.ProcessEnv = process.env): string[] {
   return Object.keys(known).filter((name) => isSecret(name, known) && env[name]);
 }

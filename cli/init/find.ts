@@ -4,7 +4,7 @@ import { prepareWith } from '../../agents/toolkit/command.ts';
 import type { AgentDefinition } from '../../agents/toolkit/define-agent.ts';
 import { asGarnerError, type GarnerError } from '../../lib/errors.ts';
 import { loadModule, moduleNames } from '../../lib/modules.ts';
-import type { SettingTable } from '../../lib/settings.ts';
+import type { KnownSettings } from '../../lib/settings.ts';
 import { type Survey, surveyAgent } from '../survey-agent.ts';
 import { within } from '../within.ts';
 
@@ -34,7 +34,7 @@ export interface Findings {
 const isServer = ({ databaseServer }: AgentDefinition): boolean => databaseServer !== undefined;
 
 /** @throws the signal's reason */
-export async function findApplications(known: SettingTable, signal: AbortSignal): Promise<Findings> {
+export async function findApplications(known: KnownSettings, signal: AbortSignal): Promise<Findings> {
   const findings: Findings = { found: [], doubtful: [], absent: [] };
   const all = await Promise.all(
     moduleNames('agents').map((name) => loadModule<AgentDefinition>('agents', name)),

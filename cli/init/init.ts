@@ -8,7 +8,13 @@ import type { CommandContext } from '../../lib/command-line.ts';
 import { asGarnerError, cannot, EXIT } from '../../lib/errors.ts';
 import { info, writeStderr } from '../../lib/log.ts';
 import { capture } from '../../lib/process.ts';
-import { CORE_SETTINGS, configDirectory, loadSettings, type SettingTable } from '../../lib/settings.ts';
+import {
+  CORE_SETTINGS,
+  configDirectory,
+  type KnownSettings,
+  loadSettings,
+  type SettingTable,
+} from '../../lib/settings.ts';
 import { shellWord } from '../../lib/text.ts';
 import { TRANSPORTS } from '../../notifier/all-transports.ts';
 import type { Transport } from '../../notifier/transport.ts';
@@ -177,7 +183,7 @@ export async function init(
 }
 
 /** @throws configuration */
-function checkMailTo(mailTo: string, known: SettingTable): void {
+function checkMailTo(mailTo: string, known: KnownSettings): void {
   const { settings } = TRANSPORTS.get('email') as Transport;
   const { NOTIFY_EMAIL_TO } = settings;
   loadSettings({ NOTIFY_EMAIL_TO } as SettingTable, { known, env: {}, options: { NOTIFY_EMAIL_TO: mailTo } });
@@ -190,7 +196,7 @@ function checkPlain(directories: readonly string[]): void {
     throw cannot('usage', 'schedule commands with', odd, 'its name has a control character');
 }
 
-async function askForMail(person: Person | undefined, known: SettingTable): Promise<string | undefined> {
+async function askForMail(person: Person | undefined, known: KnownSettings): Promise<string | undefined> {
   for (;;) {
     const answer = (await person?.line('Who is told by mail how backups end (empty: nobody)?'))?.trim();
     if (!answer) return undefined;

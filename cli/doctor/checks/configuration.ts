@@ -9,8 +9,8 @@ import { broken, type Check, warning } from '../check.ts';
 export const configuration: Check = {
   name: 'configuration',
   limitMs: 20_000,
-  async run({ configDirectory, known }) {
-    const files = await checkConfiguration(known);
+  async run({ configDirectory }) {
+    const files = await checkConfiguration();
     const findings = files.flatMap(({ file, problem }) =>
       problem === undefined
         ? []
