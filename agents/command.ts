@@ -1,5 +1,5 @@
 // Operations: commands of the administrator's that fill a folder, each backed up by itself (Hamster's way). What they are stands in
-// a file; the command line differs from that of other agents, see toolkit/operations-command.ts.
+// a file; the command line differs from that of other agents, see docs/operations.md.
 import { path } from '../lib/settings.ts';
 import { defineAgent } from './toolkit/define-agent.ts';
 

@@ -1,25 +1,16 @@
 // Writes what repeats the code: the pages of docs/ on agents, exit codes, settings and archiver.yaml, and the names of
 // all settings. `make docs`; a test tells when they are stale.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { z } from 'zod';
-import type { AgentDefinition } from '../agents/toolkit/define-agent.ts';
-import { configurationSchema } from '../archiver/configuration-schema.ts';
 import { knownNames } from '../cli/known-settings.ts';
 import { ERROR_CATALOGUE, EXIT } from '../lib/errors.ts';
-import { loadModule, moduleNames } from '../lib/modules.ts';
 import { CORE_SETTINGS, type Setting, type SettingTable } from '../lib/settings.ts';
 import { NOTIFY_SETTINGS } from '../notifier/settings.ts';
+import { agentsPage, loadAgents } from './docs/agents.ts';
+import { archiverYamlPage } from './docs/archiver-yaml.ts';
+import { GENERATED, table } from './docs/table.ts';
 
 const ROOT = new URL('..', import.meta.url);
-const GENERATED = '<!-- Written by `make docs` from the code: do not edit. -->';
-
-function table(head: string[], rows: string[][]): string {
-  const line = (cells: string[]): string =>
-    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
-}
-
 function exitCodes(): string {
   const codes = Object.values(EXIT).map(({ code, meaning }) => [String(code), meaning]);
   const errors = Object.entries(ERROR_CATALOGUE).map(([name, { exit, meaning }]) => [
@@ -63,68 +54,6 @@ function settingsTable(settings: SettingTable): string {
   );
 }
 
-const loadAgents = (): Promise<AgentDefinition[]> =>
-  Promise.all(moduleNames('agents').map((name) => loadModule<AgentDefinition>('agents', name)));
-
-/** @returns what the first lines of an agent's file say of it */
-function headerOf({ application }: AgentDefinition): string {
-  const [comment = ''] =
-    /^(\/\/.*\n)+/.exec(readFileSync(new URL(`../agents/${application}.ts`, import.meta.url), 'utf8')) ?? [];
-  return comment.replace(/^\/\/ ?/gm, '').trim();
-}
-
-function agentSection(agent: AgentDefinition): string {
-  const { application, title, testedWith, settings } = agent;
-  const facts = [
-    agent.quiet && 'is quieted while it is backed up',
-    agent.product && 'makes a backup of its own, which goes into the archive',
-    agent.crossChecks && 'has its rows compared with its files',
-    agent.examine && 'is looked over, when it has been read, for what is damaged or missing',
-    agent.withheld && 'names what a restore needs and the archive leaves out on purpose',
-    agent.build && 'records the number of its build or schema, beside its version',
-    agent.nextSteps && 'says after a restore what is left to do, as commands',
-  ].filter((fact) => typeof fact === 'string');
-  const names = Object.keys(settings).map((name) => `\`${name}\``);
-  return `## agent-${application}: ${title}
-
-${headerOf(agent)}
-
-${facts.map((fact) => `- ${fact}\n`).join('')}- settings: ${names.join(', ') || 'none of its own'}
-- tested with: ${testedWith ?? 'nothing that it says'}
-`;
-}
-
-async function agents(): Promise<string> {
-  const all = await loadAgents();
-  const rows = all.map(({ application, title, testedWith = '' }) => [
-    `[agent-${application}](#agent-${application}-${anchorOf(title)})`,
-    title,
-    testedWith.startsWith('the real') ? 'the real thing' : testedWith,
-  ]);
-  return `# Agents
-
-${GENERATED}
-
-An agent finds an application's configuration, and backs up its databases and files, without being told a password.
-\`agent-<application> describe\` says what it finds on a host and what it leaves out, with sizes. Settings are described in
-[settings.md](settings.md), commands around a backup in [hooks.md](hooks.md).
-
-Not every application can be had for tests. What stands in for those that can't is said here: try a restore before you
-rely on it.
-
-${table(['agent', 'application', 'tested with'], rows)}
-
-${all.map(agentSection).join('\n')}`;
-}
-
-/** @returns what GitHub makes of a heading's words */
-function anchorOf(title: string): string {
-  return title
-    .toLowerCase()
-    .replace(/[^a-z0-9 _-]/g, '')
-    .replaceAll(' ', '-');
-}
-
 async function settings(): Promise<string> {
   const agents = await loadAgents();
   const sections = agents
@@ -159,67 +88,12 @@ ${settingsTable(NOTIFY_SETTINGS)}
 ${sections.join('\n')}`;
 }
 
-interface YamlKey {
-  default?: unknown;
-  description?: string;
-}
-
-interface YamlSchema {
-  properties: Record<string, YamlKey>;
-  required?: string[];
-}
-
-/** @throws for a key that says nothing of itself */
-function yamlTable({ properties, required = [] }: YamlSchema): string {
-  const rows = Object.entries(properties).map(([key, { default: value, description }]) => {
-    if (description === undefined) throw new Error(`the key ${key} of archiver.yaml has no description`);
-    const isShown = value !== undefined && typeof value !== 'object';
-    return [`\`${key}\``, required.includes(key) ? 'needed' : isShown ? `\`${value}\`` : '', description];
-  });
-  return table(['key', 'default', 'meaning'], rows);
-}
-
-function archiverYaml(): string {
-  const whole = z.toJSONSchema(configurationSchema, { io: 'input' }) as YamlSchema;
-  const ofEach = (key: string) =>
-    (whole.properties[key] as { additionalProperties: YamlSchema }).additionalProperties;
-  return `# archiver.yaml
-
-${GENERATED}
-
-What the archiver reads, from \`/etc/garner/archiver.yaml\`, the directory that \`GARNER_CONFIG_DIR\` names, or the file that \`--config\`
-names. An example, and what each does: [archiver.md](archiver.md#archiveryaml). A key that is not here, one given twice, and a
-value out of range are errors that name file and key; \`garner config check\` finds them. With a password in a URL, nobody else
-may read the file.
-
-Durations are written as \`12h\`, \`1d\`, \`4w\`, sizes as \`500MB\`, \`50GB\`. A bandwidth is \`20MB/s\`, or by local time
-\`{limit: 20MB/s, "08:00-18:00": 2MB/s, "22:00-06:00": unlimited}\`.
-
-${yamlTable(whole)}
-
-## Each of \`hosts\`
-
-${yamlTable(ofEach('hosts'))}
-
-## Each of \`push\`
-
-${yamlTable(ofEach('push'))}
-
-## \`retention\`
-
-What any of these keeps, stays; at least one but \`minimum\` is needed. Per host, application and instance; only good archives count
-([archiver.md](archiver.md#retention)).
-
-${yamlTable(whole.properties.retention as YamlSchema)}
-`;
-}
-
 /** @returns each generated file by its path from the top of the project */
 export async function generateDocs(): Promise<Record<string, string>> {
   return {
     'cli/known-settings.json': `${JSON.stringify(await knownNames(), null, 2)}\n`,
-    'docs/agents.md': await agents(),
-    'docs/archiver-yaml.md': archiverYaml(),
+    'docs/agents.md': await agentsPage(),
+    'docs/archiver-yaml.md': archiverYamlPage(),
     'docs/exit-codes.md': exitCodes(),
     'docs/settings.md': await settings(),
   };
