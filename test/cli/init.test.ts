@@ -11,6 +11,7 @@ import { formatReport, jsonOf } from '../../cli/init/report.ts';
 import { nightly } from '../../cli/init/schedule.ts';
 import { knownSettings } from '../../cli/known-settings.ts';
 import type { SettingTable } from '../../lib/settings.ts';
+import { blockOf, commandsOf } from '../docs/pages.ts';
 import { fakeClients, onlyPrograms } from '../helpers/fake-clients.ts';
 import { startMariadb } from '../helpers/mariadb.ts';
 import { type Bench, makeBench, snapshot } from '../helpers/run.ts';
@@ -19,7 +20,9 @@ const BIN = join(import.meta.dirname, '../../bin');
 const signal = new AbortController().signal;
 /** No client of a database; what the tests themselves run. */
 const PROGRAMS =
-  'sh env node hostname getent tar zstd readlink dirname basename find sort tr xargs sha256sum rm'.split(' ');
+  'sh env node hostname getent tar zstd readlink dirname basename find sort tr xargs sha256sum rm sync'.split(
+    ' ',
+  );
 /** Of these the host of the tests has what it has: they look elsewhere. */
 const ELSEWHERE = ['LDAP_CONFIG', 'MEDIAWIKI_DIR', 'WORDPRESS_DIR', 'GIT_ROOTS', 'REDIS_CONFIGS'];
 
@@ -248,11 +251,16 @@ test('finds a wiki on MariaDB, and does not back its database up twice; doctor f
   ]);
 });
 
-test('from nothing to a backup: its archive is good, and the cron line makes the next one', async () => {
+/** The commands of a block of README.md, for another application than the one it shows. */
+const readme = (begins: string): string[][] =>
+  commandsOf({ page: 'README.md', language: 'sh', content: blockOf('README.md', begins) });
+
+test('from nothing to a backup and a restore, by README.md: its archive is good, the cron line makes the next one', async () => {
   const cron = join(bench.directory, 'cron.d/garner');
-  const args = ['init', '--mail-to', 'root', '--cron', cron, '--backup', '--json'];
+  const [[, ...words] = []] = readme('garner init');
+  const args = words.flatMap((word) => (word === '--cron' ? [word, cron] : [word]));
   const env = { NOTIFY_SENDMAIL: '/bin/true' };
-  const { exitCode, stdout } = await bench.run('garner', args, { env });
+  const { exitCode, stdout } = await bench.run('garner', [...args, '--json'], { env });
   expect(exitCode).toBe(0);
   const report = JSON.parse(stdout);
   expect(report.backups).toEqual([
@@ -263,6 +271,14 @@ test('from nothing to a backup: its archive is good, and the cron line makes the
     cwd: bench.workDir,
   });
   expect(check.stdout).toMatch(/: OK$/);
+
+  const look = join(bench.directory, 'look');
+  const restore = readme('ARCHIVE=').at(-1) ?? [];
+  const here: Record<string, string> = { $ARCHIVE: archive, '/srv/look': look };
+  const again = restore.slice(1).map((word) => here[word] ?? word);
+  expect(await bench.run('agent-directories', again)).toMatchObject({ exitCode: 0 });
+  const [tree = ''] = readdirSync(look);
+  expect(readFileSync(join(look, tree, 'page'), 'utf8')).toBe('one page\n');
   expect(report.schedule.installed).toEqual([cron]);
   expect(statSync(cron).mode & 0o777).toBe(0o644);
 

@@ -18,6 +18,8 @@ import { type Block, blocksOf, commandsOf, ROOT, readPages, simpleCommands } fro
 
 /** Blocks of shell that a test runs as they stand there: page, how the block begins, test. */
 const RUN: [string, string, string][] = [
+  ['README.md', 'garner init', 'test/cli/init.test.ts'],
+  ['README.md', 'ARCHIVE=$(ls', 'test/cli/init.test.ts'],
   ['docs/archive-format.md', '# every member', 'test/docs/archive-format.test.ts'],
   ['docs/archive-format.md', '# one member', 'test/docs/archive-format.test.ts'],
   ['docs/databases.md', '# restore a MariaDB or MySQL database by hand', 'test/docs/databases.test.ts'],
@@ -41,13 +43,7 @@ const NOT_RUN: [string, string, string][] = [
   ['docs/agents.md', '', 'generated: what agents say; the suites of test/agents run their restores'],
   ['README.md', 'make demo', 'test/scripts/demo.test.ts runs the one, the other is what runs this test'],
   ['README.md', 'apt-get install', 'installs packages'],
-  [
-    'README.md',
-    'garner init',
-    'test/cli/init.test.ts and doctor.test.ts run the same in places of their own',
-  ],
   ['README.md', '41 2 * * *', 'test/cli/init.test.ts runs the lines that init writes'],
-  ['README.md', 'ARCHIVE=$(ls', 'test/contract/agent-contract.ts runs the same for each agent'],
   ['docs/moving-over.md', '15 2 * * *', 'test/notifier/manual.test.ts runs such lines'],
   [
     'docs/quick-start.md',
