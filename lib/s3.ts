@@ -198,6 +198,9 @@ const BY_STATUS: Record<number, Meaning> = {
   412: MEANINGS.PreconditionFailed as Meaning,
 };
 
+/** What the SDK says where the server says nothing. */
+const NO_WORD = /^(Unknown(Error)?|\d*)$/;
+
 /** @returns the name that the server, or the SDK, gives an error; '' where it has none */
 export function s3ErrorName(error: unknown): string {
   return error instanceof Error ? error.name : '';
@@ -219,10 +222,14 @@ export function s3Error(doWhat: string, object: string, error: unknown): GarnerE
   const name = s3ErrorName(error);
   const status = s3Status(error);
   const { code, cause, hint } = meaningOf(name, status);
-  const text = cause ?? (causeText(error) || name);
-  // the server's own word says more than a status
-  const named = Object.hasOwn(MEANINGS, name) || status === undefined ? '' : ` (${status} ${name})`;
-  return cannot(code, doWhat, object, `${text}${named}`, { ...(hint !== undefined && { hint }) });
+  if (Object.hasOwn(MEANINGS, name)) return cannot(code, doWhat, object, cause ?? causeText(error), { hint });
+  // the server's own word says more than a status; an answer to HEAD has none
+  const said = NO_WORD.test(causeText(error))
+    ? (cause ?? 'the server refused the request')
+    : causeText(error);
+  return cannot(code, doWhat, object, status === undefined ? said : `${said} (${status} ${name})`, {
+    ...(hint !== undefined && { hint }),
+  });
 }
 
 function meaningOf(name: string, status: number | undefined): Meaning {

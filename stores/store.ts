@@ -29,6 +29,8 @@ export interface Upload {
   flush(): Promise<void>;
   /** Reads what was flushed from where it lies, where another host has it and lets it be read before it is published. */
   readBack?(): AsyncIterable<Buffer>;
+  /** The store compares what arrives with a digest of it, and `publish` ends when it has said what it holds. */
+  readonly confirms?: boolean;
   /**
    * Makes all that was written durable and gives the file its final name.
    * @param path another one than that it was created for; directories above it are made

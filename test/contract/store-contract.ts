@@ -1,4 +1,5 @@
-// What every store promises, judged by looking at the directory it keeps its files in.
+// What every store promises, judged by looking at the place it keeps its files in; and what those promise that have them in a
+// directory, where links, modes and pipes are.
 import { createHash, randomBytes } from 'node:crypto';
 import {
   appendFileSync,
@@ -19,11 +20,25 @@ import { execa } from 'execa';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Store } from '../../stores/store.ts';
 
-export interface StoreUnderTest {
+/** Where a store keeps its files, reached by other means than the store. */
+export interface Place {
+  empty(): Promise<void>;
+  /** @returns the names in a directory, also of what is unfinished, sorted */
+  names(directory: string): Promise<string[]>;
+  write(path: string, data: Buffer | string): Promise<void>;
+  /** @returns the digest of a file, by sha256sum */
+  sha256(path: string): Promise<string>;
+}
+
+interface PlacedStore {
   store: Store;
+  place: Place;
+  close(): Promise<void>;
+}
+
+export interface StoreUnderTest extends Omit<PlacedStore, 'place'> {
   /** The store's root on this machine; emptied before each test. */
   directory: string;
-  close(): Promise<void>;
 }
 
 export async function readAll(store: Store, path: string): Promise<Buffer> {
@@ -38,23 +53,31 @@ export async function put(store: Store, path: string, ...chunks: (Buffer | strin
   await upload.publish();
 }
 
-/** @param open opens the store once; its directory exists and is empty */
-export function describeStore(kind: string, open: () => Promise<StoreUnderTest>): void {
-  describe(`the ${kind} store`, () => {
-    let under: StoreUnderTest;
-    let store: Store;
-    let root: string;
-    beforeAll(async () => {
-      under = await open();
-      store = under.store;
-      root = under.directory;
-    });
-    afterAll(() => under.close());
-    beforeEach(() => {
+function directoryPlace(root: string): Place {
+  return {
+    async empty() {
       for (const name of readdirSync(root, { encoding: 'buffer' as 'utf8' })) {
         rmSync(Buffer.concat([Buffer.from(`${root}/`), name as unknown as Buffer]), { recursive: true });
       }
+    },
+    names: async (directory) => readdirSync(join(root, directory)).sort(),
+    write: async (path, data) => writeFileSync(join(root, path), data),
+    sha256: async (path) => (await execa('sha256sum', [join(root, path)])).stdout.slice(0, 64),
+  };
+}
+
+/** @param open opens the store once; its place is empty */
+export function describeAnyStore(kind: string, open: () => Promise<PlacedStore>): void {
+  describe(`the ${kind} store`, () => {
+    let under: PlacedStore;
+    let store: Store;
+    let place: Place;
+    beforeAll(async () => {
+      under = await open();
+      ({ store, place } = under);
     });
+    afterAll(() => under.close());
+    beforeEach(() => place.empty());
 
     test('lists nothing where the directory does not exist', async () => {
       expect(await store.list('')).toEqual([]);
@@ -66,17 +89,9 @@ export function describeStore(kind: string, open: () => Promise<StoreUnderTest>)
       const data = randomBytes(size);
       const third = Math.floor(size / 3);
       await put(store, 'a/b/file', data.subarray(0, third), data.subarray(third));
-      const { stdout } = await execa('sha256sum', [join(root, 'a/b/file')]);
-      expect(stdout.slice(0, 64)).toBe(createHash('sha256').update(data).digest('hex'));
+      expect(await place.sha256('a/b/file')).toBe(createHash('sha256').update(data).digest('hex'));
       expect((await readAll(store, 'a/b/file')).equals(data)).toBe(true);
       expect(await store.list('a/b')).toMatchObject([{ name: 'file', kind: 'file', sizeBytes: size }]);
-    });
-
-    test('makes files and directories that only their owner can use', async () => {
-      await put(store, 'a/b/file', 'x');
-      expect(lstatSync(join(root, 'a')).mode & 0o777).toBe(0o700);
-      expect(lstatSync(join(root, 'a/b')).mode & 0o777).toBe(0o700);
-      expect(lstatSync(join(root, 'a/b/file')).mode & 0o777).toBe(0o600);
     });
 
     test('shows an unfinished file to nobody and leaves nothing of an aborted one', async () => {
@@ -85,7 +100,7 @@ export function describeStore(kind: string, open: () => Promise<StoreUnderTest>)
       expect(await store.list('a')).toEqual([]);
       expect(await store.stat('a/file')).toBeUndefined();
       await upload.abort();
-      expect(readdirSync(join(root, 'a'))).toEqual([]);
+      expect(await place.names('a')).toEqual([]);
     });
 
     test('never overwrites a file', async () => {
@@ -94,7 +109,7 @@ export function describeStore(kind: string, open: () => Promise<StoreUnderTest>)
       await upload.write(Buffer.from('second'));
       await expect(upload.publish()).rejects.toMatchObject({ code: 'store-exists' });
       await upload.abort();
-      expect(readdirSync(root)).toEqual(['file']);
+      expect(await place.names('')).toEqual(['file']);
       expect(String(await readAll(store, 'file'))).toBe('first');
     });
 
@@ -103,7 +118,76 @@ export function describeStore(kind: string, open: () => Promise<StoreUnderTest>)
       await upload.write(Buffer.from('x'));
       await upload.publish();
       await upload.abort();
-      expect(readdirSync(root)).toEqual(['file']);
+      expect(await place.names('')).toEqual(['file']);
+    });
+
+    test.each([
+      '../x',
+      'a/../../x',
+      '/etc/passwd',
+      'a//b',
+      'a/',
+      '.',
+      'a/./b',
+      'nul\0',
+      'x'.repeat(256),
+      '\ud800',
+      '\ufffd',
+    ])('F48 refuses path %j before it touches anything', async (path) => {
+      const refused = expect.objectContaining({ code: 'usage' });
+      await expect(store.list(path)).rejects.toEqual(refused);
+      await expect(store.stat(path)).rejects.toEqual(refused);
+      await expect(readAll(store, path)).rejects.toEqual(refused);
+      await expect(store.create(path)).rejects.toEqual(refused);
+      await expect(store.remove(path)).rejects.toEqual(refused);
+      expect(await place.names('')).toEqual([]);
+    });
+
+    test('removes a file; one that is gone already is no error', async () => {
+      await put(store, 'a/file', 'x');
+      await put(store, 'a/other', 'x');
+      await store.remove('a/file');
+      await store.remove('a/file');
+      await store.remove('nowhere/file');
+      expect(await place.names('a')).toEqual(['other']);
+    });
+
+    test('says that a file to be read is not there', async () => {
+      await expect(readAll(store, 'file')).rejects.toMatchObject({ code: 'store-not-found' });
+      await expect(readAll(store, 'nowhere/file')).rejects.toMatchObject({ code: 'store-not-found' });
+    });
+
+    test('goes on after a reader that stopped early', async () => {
+      await place.write('file', randomBytes(6_000_000));
+      for await (const _ of store.read('file')) break;
+      expect(await readAll(store, 'file')).toHaveLength(6_000_000);
+    });
+  });
+}
+
+/** @param open opens the store once; its directory exists and is empty */
+export function describeStore(kind: string, open: () => Promise<StoreUnderTest>): void {
+  describeAnyStore(kind, async () => {
+    const { directory, ...under } = await open();
+    return { ...under, place: directoryPlace(directory) };
+  });
+  describe(`the ${kind} store with files`, () => {
+    let under: StoreUnderTest;
+    let store: Store;
+    let root: string;
+    beforeAll(async () => {
+      under = await open();
+      store = under.store;
+      root = under.directory;
+    });
+    afterAll(() => under.close());
+    beforeEach(() => directoryPlace(root).empty());
+
+    test('makes files and directories that only their owner can use', async () => {
+      await put(store, 'a/b/file', 'x');
+      expect(lstatSync(join(root, 'a')).mode & 0o777).toBe(0o700);
+      expect(lstatSync(join(root, 'a/b')).mode & 0o777).toBe(0o700);
+      expect(lstatSync(join(root, 'a/b/file')).mode & 0o777).toBe(0o600);
     });
 
     test('sweeps what an ended run left of the same file, and of no other', async () => {
@@ -182,42 +266,6 @@ export function describeStore(kind: string, open: () => Promise<StoreUnderTest>)
     });
 
     test.each([
-      '../x',
-      'a/../../x',
-      '/etc/passwd',
-      'a//b',
-      'a/',
-      '.',
-      'a/./b',
-      'nul\0',
-      'x'.repeat(256),
-      '\ud800',
-      '\ufffd',
-    ])('F48 refuses path %j before it touches anything', async (path) => {
-      const refused = expect.objectContaining({ code: 'usage' });
-      await expect(store.list(path)).rejects.toEqual(refused);
-      await expect(store.stat(path)).rejects.toEqual(refused);
-      await expect(readAll(store, path)).rejects.toEqual(refused);
-      await expect(store.create(path)).rejects.toEqual(refused);
-      await expect(store.remove(path)).rejects.toEqual(refused);
-      expect(readdirSync(root)).toEqual([]);
-    });
-
-    test('removes a file; one that is gone already is no error', async () => {
-      await put(store, 'a/file', 'x');
-      await put(store, 'a/other', 'x');
-      await store.remove('a/file');
-      await store.remove('a/file');
-      await store.remove('nowhere/file');
-      expect(readdirSync(join(root, 'a'))).toEqual(['other']);
-    });
-
-    test('says that a file to be read is not there', async () => {
-      await expect(readAll(store, 'file')).rejects.toMatchObject({ code: 'store-not-found' });
-      await expect(readAll(store, 'nowhere/file')).rejects.toMatchObject({ code: 'store-not-found' });
-    });
-
-    test.each([
       ['grows', (file: string) => appendFileSync(file, 'more')],
       ['shrinks', (file: string) => truncateSync(file, 1_000_000)],
       ['is removed', (file: string) => rmSync(file)],
@@ -241,12 +289,6 @@ export function describeStore(kind: string, open: () => Promise<StoreUnderTest>)
         code: 'io',
         message: expect.stringMatching(/changed|ended/),
       });
-    });
-
-    test('goes on after a reader that stopped early', async () => {
-      writeFileSync(join(root, 'file'), randomBytes(6_000_000));
-      for await (const _ of store.read('file')) break;
-      expect(await readAll(store, 'file')).toHaveLength(6_000_000);
     });
   });
 }

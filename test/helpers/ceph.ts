@@ -40,7 +40,12 @@ export interface Ceph extends User, AsyncDisposable {
   stop(): Promise<void>;
 }
 
-const configuration = (directory: string, monitor: number, port: number): string => `[global]
+const configuration = (
+  directory: string,
+  monitor: number,
+  port: number,
+  settings: string[],
+): string => `[global]
 fsid = 00000000-0000-4000-8000-000000000000
 mon_host = [v2:127.0.0.1:${monitor}/0]
 mon_initial_members = a
@@ -79,18 +84,22 @@ rgw_thread_pool_size = 32
 rgw_crypt_require_ssl = false
 rgw_crypt_s3_kms_backend = testing
 rgw_crypt_s3_kms_encryption_keys = "${KMS_KEY}=${Buffer.alloc(32, 7).toString('base64')}"
+${settings.join('\n')}
 `;
 
-/** Starts a storage; where that fails, once more from nothing: somebody may have taken a port meanwhile. */
-export async function startCeph(): Promise<Ceph> {
+/**
+ * Starts a storage; where that fails, once more from nothing: somebody may have taken a port meanwhile.
+ * @param settings more lines for the gateway's configuration
+ */
+export async function startCeph(settings: string[] = []): Promise<Ceph> {
   try {
-    return await start();
+    return await start(settings);
   } catch {
-    return start();
+    return start(settings);
   }
 }
 
-async function start(): Promise<Ceph> {
+async function start(settings: string[]): Promise<Ceph> {
   const directory = mkdtempSync(join(tmpdir(), 'garner-ceph-'));
   const file = join(directory, 'ceph.conf');
   const [monitor, port] = [await freePort(), await freePort()];
@@ -116,7 +125,7 @@ async function start(): Promise<Ceph> {
   };
   try {
     for (const name of ['mon', 'osd', 'rgw']) mkdirSync(join(directory, name));
-    writeFileSync(file, configuration(directory, monitor, port));
+    writeFileSync(file, configuration(directory, monitor, port, settings));
     writeFileSync(join(directory, 'keyring'), keyring(), { mode: 0o600 });
     const map = join(directory, 'monmap');
     const address = `[v2:127.0.0.1:${monitor}/0]`;

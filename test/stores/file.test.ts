@@ -11,7 +11,7 @@ afterAll(() => rmSync(directory, { recursive: true }));
 
 describeStore('file', async () => {
   const root = join(directory, 'root');
-  mkdirSync(root);
+  mkdirSync(root, { recursive: true });
   return { store: openFileStore(root), directory: root, async close() {} };
 });
 

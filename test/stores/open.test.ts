@@ -22,7 +22,7 @@ test('names the kinds there are where a scheme is unknown', async () => {
   for (const url of ['ftp://host/x', 'constructor://host/x']) {
     await expect(openStore(url)).rejects.toMatchObject({
       code: 'configuration',
-      hint: 'known are a path and file://, sftp://',
+      hint: 'known are a path and file://, sftp://, s3://',
     });
   }
 });
