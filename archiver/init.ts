@@ -10,7 +10,8 @@ import { openStore } from '../stores/open.ts';
 import { createCatalog, openCatalog } from './catalog/catalog.ts';
 import { type HostConfiguration, recordHostKey } from './configuration.ts';
 import { checkMark, MARK, storedArchives } from './layout.ts';
-import { lockStore, type Setup } from './run.ts';
+import type { Setup } from './run.ts';
+import { lockStore } from './store-lock.ts';
 
 export interface InitReport {
   archive: string;

@@ -23,7 +23,7 @@ import { sweepHost } from './layout.ts';
 import type { Ledger, Place } from './ledger.ts';
 import { keepListing } from './listings.ts';
 import { type Offered, pullArchive } from './pull-archive.ts';
-import { type Failure, type Result, type Run, tellFailure } from './run.ts';
+import { type Failure, isOverdue, type Result, type Run, tellFailure } from './run.ts';
 import { isWanted } from './series.ts';
 
 /** Checksum files are published before their archive: one that is missing this long does not come any more. */
@@ -93,7 +93,7 @@ export interface PullShare {
  * Pulls from one host all that is new.
  * @param dryRun looks, and neither fetches nor removes anything
  * @returns what was done, and what failed
- * @throws only where the run was ended
+ * @throws only where the run was ended, and not by its time limit: that is the failure of a host which takes too long
  */
 export async function pullHost(
   run: Run,
@@ -105,7 +105,7 @@ export async function pullHost(
   const report = emptyReport(host.name);
   const started = performance.now();
   const fail = (caught: unknown, name?: string): void => {
-    signal.throwIfAborted();
+    if (!isOverdue(signal)) signal.throwIfAborted();
     report.failureCount += 1;
     if (report.failures.length === MAX_FAILURES) {
       if (report.failureCount === MAX_FAILURES + 1) addWarning(report, 'more of its archives failed');
@@ -157,7 +157,7 @@ export async function pullHost(
       } catch (error) {
         // those that are fetched beside it fail for the same reason
         if (!isGone || !isLost(error)) fail(error, offered.name);
-        isGone ||= isLost(error);
+        isGone ||= isLost(error) || signal.aborted;
       } finally {
         place.leave();
       }

@@ -1,22 +1,38 @@
 // Pulls from many hosts at once; one that fails or is slow neither delays nor changes the others.
+import { cannot } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';
 import { startProgress } from '../lib/progress.ts';
 import { inTurn, startPace } from './bandwidth.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { explainHeld, isOdd } from './explain.ts';
+import { startHandOver } from './hand-over.ts';
 import { startLedger } from './ledger.ts';
 import { type PruneReport, pruneHost } from './prune.ts';
-import { addWarning, type HostReport, pullHost } from './pull-host.ts';
-import { checkClock, type Run } from './run.ts';
+import { addWarning, emptyReport, type HostReport, pullHost } from './pull-host.ts';
+import { checkClock, isOverdue, type Run } from './run.ts';
 
 export interface PullOptions {
   /** Whether retention is applied to each host afterwards. */
   prune: boolean;
   /** Looks at what the hosts have, and fetches and deletes nothing. */
   dryRun: boolean;
+  patience?: Partial<typeof PATIENCE>;
 }
 
-/** @returns a report per host, in the order of the configuration */
+const PATIENCE = {
+  /** After that long other runs are let at the hosts that are done with. */
+  handOverMs: 5 * 60_000,
+  /** A host that sends less than {@link SLOW_BYTES} of its archives in this long takes no other's place. */
+  slowMs: 60_000,
+};
+const SLOW_BYTES = 4_000_000;
+
+/**
+ * Pulls from hosts. One that an earlier pull is still at is left out, with a warning; what the time limit of the run ends is
+ * a failure of its host.
+ * @returns a report per host, in the order of the configuration
+ * @throws locked where an earlier pull is still at all of them
+ */
 export async function pullHosts(
   run: Run,
   hosts: HostConfiguration[],
@@ -33,26 +49,74 @@ export async function pullHosts(
   const ledger = startLedger(run);
   const places = { total: parallel, taken: 0 };
   const reports: HostReport[] = [];
+  const { handOverMs, slowMs } = { ...PATIENCE, ...options.patience };
+  const free = leaveOutBusy(run, hosts, reports);
+  const handOver = startHandOver(run, free, handOverMs);
   try {
-    await serveAtOnce(hosts, parallel, async (host, index, onSilence) => {
-      const onBytes = (count: number): void => progress.add(count);
+    await serveAtOnce(free, parallel, async (host, _index, onSilence) => {
+      using watch = watchRate(slowMs, onSilence);
+      const onBytes = (count: number): void => {
+        progress.add(count);
+        watch.add(count);
+      };
       const pace = inTurn([startPace(host.bandwidth, run.signal), ofAll]);
-      const share = { ledger, places, onBytes, onSilence, pace };
+      const share = { ledger, places, onBytes, onSilence: watch.onSilence, pace };
       const report = await pullHost(run, host, options.dryRun, share);
-      reports[index] = report;
       const { retention } = run.configuration;
-      if (!options.prune || options.dryRun || retention === undefined) return;
-      if (clockProblem !== undefined) addWarning(report, `not pruned: ${clockProblem.message}`);
-      else await pruneAfterPull(run, host, report);
+      if (options.prune && !options.dryRun && retention !== undefined && !run.signal.aborted) {
+        if (clockProblem !== undefined) addWarning(report, `not pruned: ${clockProblem.message}`);
+        else await pruneAfterPull(run, host, report);
+      }
+      reports[hosts.indexOf(host)] = report;
+      if (!options.dryRun) await handOver.done(report);
     });
   } finally {
+    handOver.stop();
     progress.done();
   }
-  if (!options.dryRun) {
-    const at = new Date().toISOString();
-    await run.catalog.notePolls(reports.map(({ host, result, error }) => ({ host, at, result, error })));
-  }
+  await handOver.end();
   return reports;
+}
+
+const STILL_AT_IT = 'an earlier pull is still at it';
+
+/** @returns the hosts that no earlier pull is at; the others get a report, unless there is nobody else */
+function leaveOutBusy(
+  { lock }: Run,
+  hosts: readonly HostConfiguration[],
+  reports: HostReport[],
+): HostConfiguration[] {
+  const busy = hosts.filter(({ name }) => lock?.isBusy(name));
+  if (busy.length > 0 && busy.length === hosts.length)
+    throw cannot('locked', 'pull from', busy.map(({ name }) => name).join(', '), STILL_AT_IT);
+  for (const host of busy) {
+    const report = emptyReport(host.name);
+    addWarning(report, `left out: ${STILL_AT_IT}`);
+    reports[hosts.indexOf(host)] = report;
+  }
+  return hosts.filter((host) => !busy.includes(host));
+}
+
+/** Takes a host that drips for a silent one. */
+function watchRate(everyMs: number, onSilence: (silent: boolean) => void) {
+  let receivedBytes = 0;
+  let isSlow = false;
+  let isSilent = false;
+  const timer = setInterval(() => {
+    isSlow = receivedBytes < SLOW_BYTES;
+    receivedBytes = 0;
+    onSilence(isSlow || isSilent);
+  }, everyMs);
+  return {
+    add(count: number): void {
+      receivedBytes += count;
+    },
+    onSilence(silent: boolean): void {
+      isSilent = silent;
+      onSilence(isSlow || isSilent);
+    },
+    [Symbol.dispose]: () => clearInterval(timer),
+  };
 }
 
 /**
@@ -106,7 +170,7 @@ async function pruneAfterPull(run: Run, host: HostConfiguration, report: HostRep
   try {
     pruned = await pruneHost(run, host, policy, { dryRun: false, allowLarge: false, allowOdd: false });
   } catch (error) {
-    run.signal.throwIfAborted();
+    if (!isOverdue(run.signal)) run.signal.throwIfAborted();
     addWarning(report, `not pruned: ${error instanceof Error ? error.message : error}`);
     return;
   }

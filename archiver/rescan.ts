@@ -17,7 +17,8 @@ import { checkMark, type StoredArchive, storedArchives, syncArchive } from './la
 import { sweepListings } from './listings.ts';
 import { timeOf } from './made-time.ts';
 import { isBad, quarantine } from './quarantine.ts';
-import { type Failure, lockStore, type Run, type Setup, tellFailure } from './run.ts';
+import { type Failure, type Run, type Setup, tellFailure } from './run.ts';
+import { lockStore } from './store-lock.ts';
 
 export interface RescanReport {
   /** Archives that the catalog didn't know. */
@@ -32,7 +33,10 @@ export async function rescan(setup: Setup): Promise<RescanReport> {
   const { configuration, settings } = setup;
   using running = runSignal('rescan', settings.GARNER_TIMEOUT);
   checkMark(configuration.root);
-  using _lock = lockStore(setup);
+  using lock = lockStore(setup);
+  const busy = configuration.hosts.find(({ name }) => lock.isBusy(name));
+  if (busy !== undefined)
+    throw cannot('locked', 'rescan', configuration.root, `a pull is still at ${busy.name}`);
   await using catalog = openOrReplace(configuration.catalog);
   await using archives = openFileStore(configuration.root);
   const run: Run = { configuration, catalog, archives, signal: running.signal, now: new Date() };

@@ -1,10 +1,7 @@
 // What all commands of the archiver begin with: configuration, hosts, lock, mark and catalog, in this order.
-import { createHash } from 'node:crypto';
-import { realpathSync } from 'node:fs';
 import type { CommandContext } from '../lib/command-line.ts';
-import { asGarnerError, cannot } from '../lib/errors.ts';
+import { asGarnerError, cannot, GarnerError } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
-import { acquireLock } from '../lib/lock.ts';
 import { log, setLogFormat } from '../lib/log.ts';
 import { CORE_SETTINGS, loadSettings, type SettingValues } from '../lib/settings.ts';
 import { openFileStore } from '../stores/file.ts';
@@ -18,6 +15,7 @@ import {
   selectHosts,
 } from './configuration.ts';
 import { checkMark } from './layout.ts';
+import { lockStore, type StoreLock } from './store-lock.ts';
 
 /** Options that every command has. */
 export interface CommonOptions {
@@ -40,6 +38,13 @@ export interface Run {
   signal: AbortSignal;
   /** When the run began. */
   now: Date;
+  /** undefined: the run changes nothing, or somebody else sees to it that no other does. */
+  lock?: StoreLock | undefined;
+}
+
+/** @returns whether a run was ended by its time limit: then it still tells what it did */
+export function isOverdue({ aborted, reason }: AbortSignal): boolean {
+  return aborted && reason instanceof GarnerError && reason.code === 'timeout';
 }
 
 /** Why something was not done, as `--json` shows it. */
@@ -59,7 +64,6 @@ export function setUp(context: CommandContext, options: CommonOptions, hostNames
 
 /**
  * Runs what changes the archive store: alone, on a store that is there, with a catalog that is whole.
- * One lock covers pull, push, prune and rescan, so none of them deletes what another writes.
  * @param what for messages: `pull`
  * @param lock another one, for what takes that lock only when it has to
  * @throws locked, archive-store, catalog, and what the action throws
@@ -68,29 +72,16 @@ export async function withStore<T>(
   setup: Setup,
   what: string,
   action: (run: Run) => Promise<T>,
-  lock = lockStore,
+  lock: (setup: Setup) => StoreLock | Disposable = lockStore,
 ): Promise<T> {
   const { configuration, settings } = setup;
   using running = runSignal(what, settings.GARNER_TIMEOUT);
   checkMark(configuration.root);
-  using _lock = lock(setup);
+  using held = lock(setup);
   await using catalog = openCatalog(configuration.catalog);
   await using archives = openFileStore(configuration.root);
-  return await action({ configuration, catalog, archives, signal: running.signal, now: new Date() });
-}
-
-/** @throws locked */
-export function lockStore(setup: Setup): Disposable {
-  return acquireLock(setup.settings.GARNER_RUN_DIR, `archiver-${storeId(setup)}`);
-}
-
-/** Takes the lock of reading all archives again; whatever changes the store goes on meanwhile. @throws locked */
-export function lockScrub(setup: Setup): Disposable {
-  return acquireLock(setup.settings.GARNER_RUN_DIR, `archiver-${storeId(setup)}-verify`);
-}
-
-function storeId({ configuration }: Setup): string {
-  return createHash('sha256').update(realpathSync(configuration.root)).digest('hex').slice(0, 12);
+  const run = { configuration, catalog, archives, signal: running.signal, now: new Date() };
+  return await action({ ...run, ...('narrow' in held && { lock: held }) });
 }
 
 /** Tells of a failure that doesn't end the run, and makes what `--json` shows of it. */

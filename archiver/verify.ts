@@ -11,6 +11,7 @@ import type { HostConfiguration } from './configuration.ts';
 import { archiveFile, changedMs, fileSize } from './layout.ts';
 import { isBad, quarantine } from './quarantine.ts';
 import { type Failure, type Run, tellFailure } from './run.ts';
+import type { StoreLock } from './store-lock.ts';
 
 export interface VerifyOptions {
   /** Only those that were not verified for that long. */
@@ -22,7 +23,7 @@ export interface VerifyOptions {
   /** How fast they are read at most. */
   bytesPerSecond?: number | undefined;
   /** Takes the lock of the store. @throws locked */
-  lock: () => Disposable;
+  lock: () => Disposable & Partial<Pick<StoreLock, 'isBusy'>>;
 }
 
 export interface VerifyReport {
@@ -105,14 +106,14 @@ export async function verifyOne(
   } catch (caught) {
     signal.throwIfAborted();
     const error = caught instanceof GarnerError ? caught : cannot('io', 'verify', name, caught);
-    using _lock = lock === undefined ? undefined : await whenFree(lock, signal);
+    using held = lock === undefined ? undefined : await whenFree(lock, signal);
     if (!(await isKept())) return undefined;
     // a pull has fetched it again while this one waited: what was bad was the one before
     if (lock !== undefined && changedMs(path) !== changed)
       return await verifyOne(run, row, { bytesPerSecond });
     if (fileSize(path) === undefined) await catalog.change([name], { verified: null });
-    else if (isBad(error)) await quarantine(run, row, path, error);
-    // a disk that can't read it: it may be good, and counts for nothing until it was read
+    else if (isBad(error) && held?.isBusy?.(host) !== true) await quarantine(run, row, path, error);
+    // a disk that can't read it: it may be good, and counts for nothing until it was read; so does one that a pull is at
     else await catalog.change([name], { problem: error.code });
     throw error;
   }
@@ -125,7 +126,7 @@ export async function verifyOne(
 const TRY_AGAIN_MS = 500;
 
 /** Waits for a lock as long as the run may last. */
-async function whenFree(lock: () => Disposable, signal: AbortSignal): Promise<Disposable> {
+async function whenFree<T>(lock: () => T, signal: AbortSignal): Promise<T> {
   for (;;) {
     try {
       return lock();

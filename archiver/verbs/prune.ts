@@ -69,10 +69,15 @@ function refuseWhatDoesNotFit(command: Command, isSimulation: boolean): void {
 
 async function prune(setup: Setup, policy: Policy, options: PruneCommandOptions): Promise<void> {
   const dryRun = options.dryRun === true;
+  const busy: string[] = [];
   const report = await withStore(setup, 'prune', async (run) => {
     await checkClock(run);
     const all = emptyPruneReport();
     for (const host of setup.hosts) {
+      if (run.lock?.isBusy(host.name)) {
+        busy.push(host.name);
+        continue;
+      }
       const one = await pruneHost(run, host, policy, {
         dryRun,
         allowLarge: options.allowLarge === true,
@@ -87,8 +92,10 @@ async function prune(setup: Setup, policy: Policy, options: PruneCommandOptions)
   });
   const { keep, remove, held } = report;
   for (const one of held) (isOdd(one) ? warn : info)(explainHeld(one), { subject: one.subject });
+  for (const host of busy) warn(`${host}: not pruned: a pull is still at it`);
   const refused = report.refused.map(({ subject, error }) => ({ subject, ...tellFailure(subject, error) }));
-  const result: Result = refused.length > 0 ? 'failed' : held.some(isOdd) ? 'warnings' : 'ok';
+  const result: Result =
+    refused.length > 0 ? 'failed' : busy.length > 0 || held.some(isOdd) ? 'warnings' : 'ok';
   if (options.json) {
     const more = { ...(held.length > 0 && { held }), ...(refused.length > 0 && { refused }) };
     printJson({ result, dryRun, keep, remove, ...more });

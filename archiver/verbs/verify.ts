@@ -3,7 +3,8 @@ import type { CommandContext } from '../../lib/command-line.ts';
 import { cannot, EXIT } from '../../lib/errors.ts';
 import { info } from '../../lib/log.ts';
 import { parseDuration, parseSize, plural } from '../../lib/text.ts';
-import { type CommonOptions, lockScrub, lockStore, type Result, setUp, withStore } from '../run.ts';
+import { type CommonOptions, type Result, setUp, withStore } from '../run.ts';
+import { lockScrub, lockStore } from '../store-lock.ts';
 import { verifyHosts } from '../verify.ts';
 import { printJson, verb } from './verb.ts';
 
@@ -36,7 +37,7 @@ export function declareVerify(program: Command, context: CommandContext): void {
       const limitBytes = read('--limit', options.limit, parseSize, 'a size such as 500GB');
       const bytesPerSecond = read('--rate', options.rate, parseRate, 'a rate such as 50MB/s');
       const setup = setUp(context, options, names);
-      const lock = (): Disposable => lockStore(setup);
+      const lock = () => lockStore(setup);
       const report = await withStore(
         setup,
         'verify',

@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { execa } from 'execa';
 import ssh2, { type SFTPWrapper } from 'ssh2';
 
@@ -22,6 +22,11 @@ export interface Behaviour {
   attributes?: Partial<HostileAttributes>;
   /** Answers a read; undefined: the end of the file. */
   read?: (sftp: SFTPWrapper, requestId: number, offset: number, length: number) => void;
+  /**
+   * What there is, by name, asked for anew with each request; then nobody needs `names` and `attributes`. `lies` stands in the
+   * place of what a file looks like.
+   */
+  files?: () => Record<string, { content: Buffer; lies?: Partial<HostileAttributes> }>;
   /** Gets the name of each request; true: it gets no answer. */
   ignores?: (request: string) => boolean;
 }
@@ -35,6 +40,7 @@ export interface HostileSftp extends AsyncDisposable {
 const REGULAR_FILE = 0o100600;
 const STATUS_OK = 0;
 const STATUS_EOF = 1;
+const STATUS_NO_SUCH_FILE = 2;
 
 async function makeHostKey(): Promise<{ privateKey: Buffer; fingerprint: string }> {
   const directory = mkdtempSync(join(tmpdir(), 'garner-hostile-key-'));
@@ -49,7 +55,8 @@ async function makeHostKey(): Promise<{ privateKey: Buffer; fingerprint: string 
 export async function startHostileSftp({
   names = () => undefined,
   attributes = {},
-  read = (sftp, id) => sftp.status(id, STATUS_EOF),
+  read,
+  files,
   ignores = () => false,
 }: Behaviour): Promise<HostileSftp> {
   const { privateKey, fingerprint } = await makeHostKey();
@@ -71,20 +78,38 @@ export async function startHostileSftp({
             if (!ignores(request)) answer(id, ...(rest as never[]));
           });
         };
-        for (const request of ['LSTAT', 'STAT', 'FSTAT']) on(request, (id) => sftp.attrs(id, attrs));
-        for (const request of ['OPEN', 'OPENDIR']) on(request, (id) => sftp.handle(id, handle));
+        const lookUp = (path: string | Buffer) => files?.()[basename(String(path))];
+        const looks = (name: string | Buffer): typeof attrs => {
+          const { content, lies } = lookUp(name) ?? {};
+          return { ...attrs, ...(content && { size: content.length }), ...lies };
+        };
+        for (const request of ['LSTAT', 'STAT', 'FSTAT'])
+          on(request, (id, of: string) => {
+            if (files !== undefined && lookUp(of) === undefined) sftp.status(id, STATUS_NO_SUCH_FILE);
+            else sftp.attrs(id, looks(of));
+          });
+        on('OPEN', (id, path: string) => sftp.handle(id, files ? Buffer.from(basename(path)) : handle));
+        on('OPENDIR', (id) => {
+          batch = 0;
+          sftp.handle(id, handle);
+        });
         for (const request of ['CLOSE', 'REMOVE']) on(request, (id) => sftp.status(id, STATUS_OK));
         on('READDIR', (id) => {
-          const found = names(batch);
+          const found = files === undefined ? names(batch) : [Object.keys(files())][batch];
           batch += 1;
           if (found === undefined) sftp.status(id, STATUS_EOF);
           else
             sftp.name(
               id,
-              found.map((filename) => ({ filename, longname: '', attrs })),
+              found.map((filename) => ({ filename, longname: '', attrs: looks(filename) })),
             );
         });
-        on('READ', (id, _handle, offset, length) => read(sftp, id, offset, length));
+        on('READ', (id, file: Buffer, offset, length) => {
+          const content = lookUp(file)?.content.subarray(offset, offset + length);
+          if (read !== undefined) read(sftp, id, offset, length);
+          else if (!content?.length) sftp.status(id, STATUS_EOF);
+          else sftp.data(id, content);
+        });
       });
     });
   });
