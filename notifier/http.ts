@@ -2,8 +2,7 @@
 // is read, and what fails is told by the service's host and its own words, never by an address that may be a secret. It
 // tries once: repeating is the queue's.
 import { readFileSync } from 'node:fs';
-import { type IncomingMessage, STATUS_CODES } from 'node:http';
-import { getCACertificates } from 'node:tls';
+import type { IncomingMessage } from 'node:http';
 import { cannot, causeText, type GarnerError } from '../lib/errors.ts';
 import { redact, registerSecret, registerUrlSecret } from '../lib/redact.ts';
 import { boolean, path, type SettingTable, type SettingValues } from '../lib/settings.ts';
@@ -149,6 +148,8 @@ function isLoopback({ hostname }: URL): boolean {
 
 interface Answer {
   status: number;
+  /** What the status is called. */
+  reason: string;
   headers: IncomingMessage['headers'];
   text: string;
   tooLong: boolean;
@@ -164,10 +165,12 @@ async function exchange(
   for (const name of ['HTTPS_PROXY', 'https_proxy', 'HTTP_PROXY', 'http_proxy']) {
     registerUrlSecret(proxyEnv[name]);
   }
+  // loaded here, since they cost more than Node's own start, and a run that succeeds seldom sends anything
+  const { STATUS_CODES } = await import('node:http');
   const { Agent, request } = await import(url.protocol === 'https:' ? 'node:https' : 'node:http');
   const agent = new Agent({
     proxyEnv,
-    ...(url.protocol === 'https:' && { ca: certificates(caFile), minVersion: 'TLSv1.2' }),
+    ...(url.protocol === 'https:' && { ca: await certificates(caFile), minVersion: 'TLSv1.2' }),
   });
   const content = Buffer.from(body?.content ?? '');
   try {
@@ -195,6 +198,7 @@ async function exchange(
     const text = Buffer.concat(chunks).toString();
     return {
       status: incoming.statusCode ?? 0,
+      reason: STATUS_CODES[incoming.statusCode ?? 0] ?? '',
       headers: incoming.headers,
       text,
       tooLong: bytes > LONGEST_ANSWER_BYTES,
@@ -204,7 +208,8 @@ async function exchange(
   }
 }
 
-function certificates(caFile: string | undefined): string[] {
+async function certificates(caFile: string | undefined): Promise<string[]> {
+  const { getCACertificates } = await import('node:tls');
   const ca = [...getCACertificates('default'), ...getCACertificates('system')];
   if (caFile === undefined) return ca;
   try {
@@ -215,13 +220,13 @@ function certificates(caFile: string | undefined): string[] {
 }
 
 /** @returns why an answer is none of success */
-function problemOf({ status, headers, text, tooLong }: Answer, setting: string): string | undefined {
+function problemOf({ status, reason, headers, text, tooLong }: Answer, setting: string): string | undefined {
   if (status >= 200 && status < 300) {
     return tooLong
       ? `it answered with more than ${LONGEST_ANSWER_BYTES >> 10} KiB: not that service`
       : undefined;
   }
-  const parts = [`it answered ${status} ${STATUS_CODES[status] ?? ''}`.trimEnd()];
+  const parts = [`it answered ${status} ${reason}`.trimEnd()];
   if (status >= 300 && status < 400) {
     parts.push(` and sends to ${hostOf(headers.location)}, which is not followed`);
   }

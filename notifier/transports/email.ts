@@ -1,6 +1,5 @@
 // Mail: over SMTP with certificates checked, or handed to the host's own sendmail. Credentials never travel without TLS.
 import { readFileSync } from 'node:fs';
-import { getCACertificates } from 'node:tls';
 import { cannot, causeText, GarnerError } from '../../lib/errors.ts';
 import { capture, describeExit } from '../../lib/process.ts';
 import { registerUrlSecret } from '../../lib/redact.ts';
@@ -139,6 +138,7 @@ async function sendBySmtp(
   signal: AbortSignal,
 ): Promise<string[]> {
   const { createTransport } = await import('nodemailer');
+  const { getCACertificates } = await import('node:tls');
   const { host, port, secure, user } = server;
   const requireTLS = user !== '' || caFile !== undefined;
   const ca = [...getCACertificates('default'), ...getCACertificates('system')];
