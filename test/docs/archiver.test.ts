@@ -22,7 +22,7 @@ afterAll(() => archiver.remove());
 const commands = (page: string, begins: string): string[][] =>
   commandsOf({ page, language: 'sh', content: blockOf(page, begins) });
 
-it('is set up, fetches and lists as the quick start says', async () => {
+it('is set up, fetches, lists and finds as the pages say', async () => {
   const yaml = blockOf('docs/quick-start.md', 'archive: /srv/garner')
     .replace('/srv/garner', archiver.root)
     .replace(/sftp:\S+/, `file://${archiver.workDir(HOST)}`)
@@ -38,9 +38,7 @@ it('is set up, fetches and lists as the quick start says', async () => {
   expect(outputs.at(-1)).toContain(`mediawiki-${HOST}-`);
   // remove: true
   expect(readdirSync(archiver.workDir(HOST)).filter((name) => !name.startsWith('.'))).toEqual([]);
-});
 
-it('finds files and tables as the manual says', async () => {
   for (const [, ...args] of commands('docs/archiver.md', 'archiver find')) {
     const { exitCode, stdout } = await archiver.runHere(args.filter((arg) => arg !== 'web1'));
     expect([args, exitCode, stdout]).toEqual([args, 0, expect.stringContaining(HOST)]);
