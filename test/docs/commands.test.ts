@@ -31,6 +31,7 @@ const RUN: [string, string, string][] = [
   ['docs/emergency.md', '# the files of each tree', 'test/docs/emergency.test.ts'],
   ['docs/emergency.md', '# wiki.dump.zst: SQLite', 'test/docs/emergency.test.ts'],
   ['docs/emergency.md', '# wiki.sql.zst: MariaDB', 'test/docs/databases.test.ts'],
+  ['docs/emergency.md', '# a new server', 'test/docs/databases.test.ts'],
   ['docs/emergency.md', '# wiki.dump.zst: PostgreSQL', 'test/docs/databases.test.ts'],
   ['docs/notifier.md', 'PATH=', 'test/notifier/manual.test.ts'],
   ['docs/quick-start.md', 'archiver init', 'test/docs/archiver.test.ts'],

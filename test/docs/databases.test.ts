@@ -179,7 +179,7 @@ describe('MySQL and MariaDB', () => {
           '-euo',
           'pipefail',
           '-c',
-          script.replaceAll(/^(.*)\bmariadb -/gm, `$1mariadb --defaults-file=${options} -`),
+          script.replaceAll(/\bmariadb (?=[-<])/g, `mariadb --defaults-file=${options} `),
         ],
         { env: { ARCHIVE: archive }, cwd: bench.directory },
       );
@@ -190,6 +190,8 @@ describe('MySQL and MariaDB', () => {
     await execa('tar', ['-xf', archive, '-C', bench.directory]);
     await byHand(emergencyBlockOf('wiki.sql.zst: MariaDB'));
     expect(await dumpAll()).toBe(whole);
+    await byHand(emergencyBlockOf('a new server'));
+    expect(await server.query('SHOW GRANTS FOR app@localhost')).toContain('ALL PRIVILEGES ON `app`.*');
   });
 });
 
