@@ -52,7 +52,7 @@ export interface Transferred {
   verified: Verified | undefined;
   /** How much of it an earlier transfer had left. */
   resumedBytes: number;
-  /** What lies at the destination was read there, all of it. */
+  /** What lies at the destination was read there, all of it, or the store has said by digests what it holds. */
   readBack: boolean;
 }
 
@@ -196,7 +196,7 @@ async function copyAway(
   await upload.flush();
   const arrived = upload.readBack?.();
   if (arrived !== undefined) await hashThrough(arrived, `${to.url}/${toPath}`, expected, signal);
-  return { sizeBytes, verified: undefined, readBack: arrived !== undefined };
+  return { sizeBytes, verified: undefined, readBack: arrived !== undefined || upload.confirms === true };
 }
 
 /** Writes, and has what was written read back right behind it. */

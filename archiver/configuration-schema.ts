@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { checkApplication } from '../archive/name.ts';
 import { durationSchema, policySchema } from '../lib/retention.ts';
 import { parseSize } from '../lib/text.ts';
+import { readS3Target } from '../stores/s3-target.ts';
 import { bandwidthSchema } from './bandwidth.ts';
 
 const absolutePath = z
@@ -39,7 +40,13 @@ const hostUrl = z.string().superRefine((text, context) => {
   else if (url.protocol === 'file:') {
     if (url.hostname !== '' || url.pathname === '/' || pathOf(text) === undefined)
       refuse('a file URL looks like file:///var/lib/garner/work');
-  } else if (url.protocol !== 'sftp:') refuse('only sftp:// and file:// URLs are stores');
+  } else if (url.protocol === 's3:') {
+    try {
+      readS3Target(text);
+    } catch (error) {
+      refuse((error as Error).message);
+    }
+  } else if (url.protocol !== 'sftp:') refuse('only sftp://, s3:// and file:// URLs are stores');
   else if (url.hostname === '') refuse('it names no host');
 });
 
@@ -65,11 +72,16 @@ const hostKeys = z
   .default([]);
 
 const hostSchema = z.strictObject({
-  url: hostUrl.describe('where its work directory is: sftp://user@host:22/directory, or file:///directory'),
+  url: hostUrl.describe(
+    'where its work directory is: sftp://user@host:22/directory, s3://bucket/prefix, or file:///directory',
+  ),
   identityFile: absolutePath.optional().describe('the private key to log in with'),
   hostKeys: hostKeys.describe(
     'fingerprints of its keys; with another one nothing is sent. `archiver init` shows them',
   ),
+  credentialsFile: absolutePath
+    .optional()
+    .describe('the keys of an s3:// URL, as AWS has them in a file; unset: docs/object-storage.md'),
   applications: z
     .array(application)
     .min(1, 'leave it out to pull all')
@@ -98,9 +110,14 @@ const nameOf = (what: string) =>
 
 const targetSchema = z
   .strictObject({
-    to: hostUrl.describe('where archives go: sftp://user@host:22/directory, or file:///directory'),
+    to: hostUrl.describe(
+      'where archives go: sftp://user@host:22/directory, s3://bucket/prefix, or file:///directory',
+    ),
     identityFile: absolutePath.optional().describe('the private key to log in with'),
     hostKeys: hostKeys.describe('fingerprints of its keys; with another one nothing is sent'),
+    credentialsFile: absolutePath
+      .optional()
+      .describe('the keys of an s3:// URL, as AWS has them in a file; unset: docs/object-storage.md'),
     from: absolutePath
       .optional()
       .describe('the work directory that archives come from; unset: what is verified in the archive store'),

@@ -21,6 +21,8 @@ export interface HostConfiguration {
   identityFile: string | undefined;
   /** Fingerprints `SHA256:…`; another key is refused. */
   hostKeys: string[];
+  /** The keys of an `s3://` URL; undefined: the environment, AWS' own files, the role of the machine. */
+  credentialsFile: string | undefined;
   /** `<application>` or `<application>.<instance>`; undefined: all. */
   applications: string[] | undefined;
   /** Whether archives are removed at the source once they are safe here. */
@@ -43,6 +45,8 @@ export interface PushTarget {
   identityFile: string | undefined;
   /** Fingerprints `SHA256:…`; another key is refused. */
   hostKeys: string[];
+  /** The keys of an `s3://` URL; undefined: the environment, AWS' own files, the role of the machine. */
+  credentialsFile: string | undefined;
   /** The work directory that archives come from; undefined: the archive store. */
   from: string | undefined;
   /** Whether archives go from the work directory once they are proven at the target. */
@@ -104,6 +108,7 @@ export function readConfiguration(file: string): ArchiverConfiguration {
       ...host,
       quotaBytes: quota,
       identityFile: host.identityFile,
+      credentialsFile: host.credentialsFile,
       applications: host.applications,
       bandwidth: host.bandwidth,
     })),
@@ -127,10 +132,11 @@ export function readPushConfiguration(file: string, names: string[]): PushConfig
   }
   const targets = Object.entries(push)
     .filter(([name]) => names.length === 0 || names.includes(name))
-    .map(([name, { to, identityFile, from, retention, bandwidth: own, ...target }]) => ({
+    .map(([name, { to, identityFile, credentialsFile, from, retention, bandwidth: own, ...target }]) => ({
       name,
       url: to,
       identityFile,
+      credentialsFile,
       from,
       retention,
       bandwidth: own,

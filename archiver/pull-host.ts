@@ -120,6 +120,7 @@ export async function pullHost(
     await using store = await openStore(host.url, {
       identityFile: host.identityFile,
       hostKeys: host.hostKeys,
+      credentialsFile: host.credentialsFile,
       onSilence,
       pace,
       signal,

@@ -75,6 +75,7 @@ export async function pushTo(
     await using to = await openStore(target.url, {
       identityFile: target.identityFile,
       hostKeys: target.hostKeys,
+      credentialsFile: target.credentialsFile,
       pace: inTurn([startPace(target.bandwidth, signal), startPace(bandwidth, signal)]),
       signal,
     });
