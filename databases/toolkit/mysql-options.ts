@@ -2,6 +2,7 @@
 // less than whole.
 import { parseArgsStringToArgv } from 'string-argv';
 import { cannot } from '../../lib/errors.ts';
+import { info } from '../../lib/log.ts';
 
 /** Options that would make a dump less than whole, or unreadable to what checks it. */
 const REFUSED = [
@@ -40,7 +41,9 @@ const REFUSED = [
   // memory; secrets where others see them
   ...['--skip-quick', '--password'],
 ];
-/** The same as single letters, which may stand together: `-qd`. */
+/** It is in the default of the scripts that this setting comes from; names are quoted all the same, a dump is read by them. */
+const PASSED_OVER = '--skip-quote-names';
+/** Those refused as single letters, which may stand together: `-qd`. */
 const REFUSED_SHORT = /^-[^-]*?[prdwXTtfFBANVI?]/;
 /** Statements for a replica that a restore would run; with `=2` they are comments. */
 const REPLICATION = /^--(master-data|source-data|dump-slave|dump-replica)(=1)?$/;
@@ -75,11 +78,14 @@ export function harmfulDefaults(defaults: string): string[] {
 }
 
 /**
- * Splits MYSQLDUMP_PARAMS like a command line, without a shell.
+ * Splits MYSQLDUMP_PARAMS like a command line, without a shell. What is passed over is a line of the log.
  * @throws configuration for options that would leave something out, and for what is no option
  */
 export function parseClientOptions(params: string | undefined): string[] {
-  const options = parseArgsStringToArgv(params ?? '');
+  const given = parseArgsStringToArgv(params ?? '');
+  const options = given.filter((option) => option !== PASSED_OVER);
+  if (options.length < given.length)
+    info(`MYSQLDUMP_PARAMS: ${PASSED_OVER} is passed over: names are quoted`);
   for (const option of options) {
     const name = plainName(option);
     // clients take abbreviations: --compac, --pass

@@ -411,6 +411,12 @@ describe('MYSQLDUMP_PARAMS', () => {
     expect(parseClientOptions(options.join(' '))).toEqual(options);
   });
 
+  it('may be the default of the scripts that it comes from', () => {
+    const options = parseClientOptions('--single-transaction --skip-quote-names --hex-blob');
+    expect(options).toEqual(['--single-transaction', '--hex-blob']);
+    expect(() => parseClientOptions('--skip-quote')).toThrow(/is refused/);
+  });
+
   it('is split like a command line, without a shell', () => {
     expect(parseClientOptions(`--ssl-ca='/a b/c' --comments "--y=$(id)"`)).toEqual([
       '--ssl-ca=/a b/c',
