@@ -19,6 +19,7 @@ const DEFAULT_HOME = '/var/atlassian/application-data/jira';
 const SETTINGS = {
   JIRA_HOME: {
     parse: path,
+    alias: 'JIRA_HOME_DIR',
     describe: `Jira's home, with dbconfig.xml; unset: as the installation says, else \`${DEFAULT_HOME}\``,
   },
   JIRA_INSTALL_DIR: {
@@ -30,6 +31,7 @@ const SETTINGS = {
     parse: path,
     describe: "where attachments are; unset: `data/attachments` of the home, or of a cluster's shared home",
   },
+  JIRA_HOME_DIR: { parse: path, describe: 'the name that older scripts use for JIRA_HOME' },
 } as const;
 
 type Context = AgentContext<typeof SETTINGS>;

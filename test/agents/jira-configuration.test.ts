@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import agent from '../../agents/jira.ts';
 import type { CrossCheck, TreeSource } from '../../agents/toolkit/define-agent.ts';
+import { loadSettings } from '../../lib/settings.ts';
 import { contextOf, PASSWORD, write } from '../helpers/atlassian.ts';
 import { errorOf } from '../helpers/error-of.ts';
 import { databaseConfiguration } from '../helpers/jira.ts';
@@ -144,6 +145,12 @@ it('finds the home by the installation, where no setting names it', () => {
   expect(trees(unset)).toMatchObject([{ name: 'home', root: home }]);
   write(pointer, 'jira.home =\n');
   expect(errorOf(() => trees(unset)).message).toContain('/var/atlassian/application-data/jira/');
+});
+
+it("takes the home by older scripts' name for it", () => {
+  const load = (env: Record<string, string>) => loadSettings(agent.settings, { known: {}, env });
+  expect(load({ JIRA_HOME_DIR: home })).toMatchObject({ JIRA_HOME: home });
+  expect(load({ JIRA_HOME_DIR: '/old', JIRA_HOME: home })).toMatchObject({ JIRA_HOME: home });
 });
 
 it('takes what is a link to elsewhere as a tree of its own, with the cross-check in it', () => {
