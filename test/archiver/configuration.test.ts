@@ -131,7 +131,7 @@ describe('archiver.yaml', () => {
       'archive: archives are verified where',
     ],
     ['a relative archive', '/srv/garner  ', 'srv/garner', 'archive: it is no absolute path'],
-    ['a source of another kind', 'sftp:', 'ftp:', 'hosts.web1.url: only sftp:// and file://'],
+    ['a source of another kind', 'sftp:', 'ftp:', 'hosts.web1.url: only sftp://, s3:// and file://'],
     ['a fingerprint of another kind', 'SHA256:', 'MD5:', 'hosts.web1.hostKeys.0: it is no fingerprint'],
     [
       'an application that is none',
