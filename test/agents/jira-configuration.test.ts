@@ -148,7 +148,8 @@ it('finds the home by the installation, where no setting names it', () => {
 });
 
 it("takes the home by older scripts' name for it", () => {
-  const load = (env: Record<string, string>) => loadSettings(agent.settings, { known: {}, env });
+  const load = (env: Record<string, string>) =>
+    loadSettings(agent.settings, { known: {}, env: { GARNER_CONFIG_DIR: directory, ...env } });
   expect(load({ JIRA_HOME_DIR: home })).toMatchObject({ JIRA_HOME: home });
   expect(load({ JIRA_HOME_DIR: '/old', JIRA_HOME: home })).toMatchObject({ JIRA_HOME: home });
 });
