@@ -13,6 +13,7 @@ import { pullHosts } from '../../archiver/pull.ts';
 import type { HostReport } from '../../archiver/pull-host.ts';
 import type { Policy } from '../../lib/retention.ts';
 import { daysAgo, type TestArchiver, testArchiver } from '../helpers/archiver.ts';
+import { type HostileAttributes, startHostileSftp } from '../helpers/hostile-sftp.ts';
 import { type MadeArchive, makeArchive, stamp } from '../helpers/make-archive.ts';
 
 let archiver: TestArchiver;
@@ -145,4 +146,96 @@ it('F39 counts what a host has left here besides archives: bad ones of one name,
     rmSync(file);
   }
   expect(await tell()).toBe(undefined);
+});
+
+it('F39 what an SFTP server that lies floods pushes out nothing: names and clocks of its own, other bytes at each look', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  const files: Record<string, { content: Buffer; lies?: Partial<HostileAttributes> }> = {};
+  let looks = 0;
+  await using broken = await startHostileSftp({
+    files: () => {
+      looks += 1;
+      return files;
+    },
+  });
+  archiver.configure(
+    `retention: {last: 3, daily: 6, minimum: 2}\nhosts:\n  web1: {url: "${broken.url}", hostKeys: ["${broken.hostKeys[0]}"]}\n`,
+  );
+  const offer = (name: string, content: Buffer, lies?: Partial<HostileAttributes>): void => {
+    const sha256 = createHash('sha256').update(content).digest('hex');
+    files[`${name}.tar`] = { content, ...(lies && { lies }) };
+    files[`${name}.tar.sha256`] = { content: Buffer.from(`${sha256}  ${name}.tar\n`) };
+  };
+  const seconds = (time: Date): number => Math.floor(time.getTime() / 1000);
+  const aside = join(archiver.directory, 'aside');
+  for (let day = 1; day <= GOOD_DAYS; day += 1) {
+    onDay(day);
+    const { name, path } = await makeArchive(aside, { host: 'web1', time: new Date() });
+    offer(name, readFileSync(path), { mtime: seconds(new Date()) });
+    expect(await pull()).toMatchObject([{ result: 'ok', pulled: [{ name }] }]);
+  }
+  const had = namesOf('web1');
+  expect(had).toHaveLength(6);
+
+  // broken into: what is newer by its name, its manifest, its time of change; of the past, of the future, of other hosts
+  const [newest] = Object.values(files).slice(-2) as [{ content: Buffer }];
+  const garbage = newest.content;
+  const far = new Date(Date.now() + 3650 * DAY_MS);
+  const later = await makeArchive(aside, { host: 'web1', time: far });
+  for (let round = 1; round <= 5; round += 1) {
+    onDay(GOOD_DAYS + 0.2 + round / 100);
+    offer(`mediawiki-web1-${stamp(new Date())}`, garbage);
+    offer(`mediawiki-web1-${stamp(new Date(far.getTime() + round * DAY_MS))}`, readFileSync(later.path), {
+      mtime: 2 ** 32 - 1,
+    });
+    offer(`mediawiki-web1-${stamp(new Date(round * DAY_MS))}`, garbage, { mtime: 0 });
+    offer(`mediawiki-web2-${stamp(new Date())}`, garbage);
+    // under the name of one that is kept: other bytes, a checksum file that goes with them
+    offer(had[round] as string, Buffer.concat([garbage, Buffer.alloc(512, round)]));
+    // larger or smaller than its listing said, by then
+    offer(`mediawiki-web1-${stamp(new Date(Date.now() - 1000))}`, garbage, { size: garbage.length + round });
+    const before = looks;
+    const [report] = await pull();
+    expect(looks).toBeGreaterThan(before);
+    expect(report).toMatchObject({ pruned: [] });
+    expect(namesOf('web1')).toEqual(expect.arrayContaining(had));
+  }
+  const [report] = await pull();
+  expect(report?.failures.map(({ code }) => code)).toContain('store-exists');
+  expect(report?.warnings.join()).toMatch(/not pruned: more archives came than usual/);
+  expect(namesOf('web2')).toEqual([]);
+  // what its clock said counts for nothing: none is newer than the moment it came
+  expect(await archiver.query(`SELECT count(*) FROM archives WHERE time > received_at`)).toBe('0');
+  await execa('sha256sum', ['--check', '--status', ...had.map((name) => `${name}.tar.sha256`)], {
+    cwd: join(archiver.root, 'web1/mediawiki'),
+  });
+  const { findings } = await archiver.inProcess(({ catalog, configuration, now }) =>
+    check(catalog, configuration, configuration.hosts, [], now),
+  );
+  expect(findings.map((found) => [found.check, found.level])).toContainEqual(['flood', 'critical']);
+});
+
+it('F39 a server that answers otherwise at each look of one file gets nothing under a final name', async () => {
+  const made = await makeArchive(join(archiver.directory, 'aside'), { host: 'web1', time: daysAgo(1) });
+  const whole = readFileSync(made.path);
+  const sidecar = readFileSync(`${made.path}.sha256`);
+  let looks = 0;
+  await using broken = await startHostileSftp({
+    files: () => {
+      looks += 1;
+      const content = looks % 2 === 0 ? whole : Buffer.concat([whole.subarray(0, 512), Buffer.alloc(looks)]);
+      return { [`${made.name}.tar`]: { content }, [`${made.name}.tar.sha256`]: { content: sidecar } };
+    },
+  });
+  archiver.configure(
+    `hosts:\n  web1: {url: "${broken.url}", hostKeys: ["${broken.hostKeys[0]}"], remove: true}\n`,
+  );
+  for (let attempt = 0; attempt < 6; attempt += 1) {
+    const [report] = await pull();
+    if (report?.result === 'ok') continue;
+    expect(report?.result).toBe('failed');
+    expect(archiver.stored().filter((file) => !/part-|garner-archive/.test(file))).toEqual([]);
+  }
+  for (const name of namesOf('web1'))
+    expect(readFileSync(join(archiver.root, `web1/mediawiki/${name}.tar`)).equals(whole)).toBe(true);
 });

@@ -67,6 +67,7 @@ export async function startHostileSftp({
   const server = new ssh2.Server({ hostKeys: [privateKey] }, (client) => {
     clients.add(client);
     client.on('error', () => {});
+    (client as unknown as { setNoDelay(): void }).setNoDelay(); // its types lack it
     client.on('close', () => clients.delete(client));
     client.on('authentication', (context) => context.accept());
     client.on('session', (accept) => {
