@@ -2,7 +2,7 @@
 import type { CommandMain } from '../lib/command-line.ts';
 import { loadModule, moduleNames } from '../lib/modules.ts';
 
-const TOOLS = ['garner', 'notify', 'archiver', 'hamster'];
+const TOOLS = ['garner', 'notify', 'archiver', 'bucket', 'hamster'];
 
 /** @returns all names that {@link findCommand} knows */
 export function commandNames(): string[] {
@@ -18,6 +18,8 @@ export async function findCommand(name: string): Promise<CommandMain | undefined
       return (await import('../notifier/notify.ts')).main;
     case 'archiver':
       return (await import('../archiver/archiver.ts')).main;
+    case 'bucket':
+      return (await import('../bucket/bucket.ts')).main;
     case 'hamster':
       return (await import('../agents/toolkit/operations-command.ts')).hamsterMain(
         await loadModule('agents', 'command'),

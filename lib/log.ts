@@ -7,12 +7,18 @@ import { escapeControls } from './text.ts';
 export type LogLevel = 'info' | 'warn' | 'error';
 
 let format: 'text' | 'json' = 'text';
+let isQuiet = false;
 let sink: ((level: LogLevel, text: string) => void) | undefined;
 let beforeLine: () => void = () => {};
 
 /** @param next `json` for machines (setting GARNER_LOG), `text` for people */
 export function setLogFormat(next: 'text' | 'json'): void {
   format = next;
+}
+
+/** @param quiet whether only warnings and errors are told */
+export function setQuiet(quiet: boolean): void {
+  isQuiet = quiet;
 }
 
 /** @param next gets each line in place of stderr, safe to print and without secrets; undefined: stderr again */
@@ -46,6 +52,7 @@ export function writeStderr(text: string): void {
 }
 
 export function log(level: LogLevel, text: string, fields: Record<string, unknown> = {}): void {
+  if (isQuiet && level === 'info') return;
   beforeLine();
   if (sink !== undefined) {
     sink(level, redact(escapeControls(text)));

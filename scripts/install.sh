@@ -37,7 +37,7 @@ fi
 
 mkdir -p -m 700 .compiled
 
-commands='garner notify archiver hamster'
+commands='garner notify archiver bucket hamster'
 for agent in agents/*.ts; do
   commands="$commands agent-$(basename "$agent" .ts)"
 done

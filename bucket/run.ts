@@ -1,0 +1,132 @@
+// What every verb begins with: configuration, lock, roles and the two buckets of a set, in this order.
+import { createHash } from 'node:crypto';
+import { realpathSync } from 'node:fs';
+import type { CommandContext } from '../lib/command-line.ts';
+import { makeDirectory } from '../lib/durable.ts';
+import { cannot } from '../lib/errors.ts';
+import { runSignal } from '../lib/interrupt.ts';
+import { acquireLock } from '../lib/lock.ts';
+import { setLogFormat } from '../lib/log.ts';
+import { startProgress } from '../lib/progress.ts';
+import { openS3 } from '../lib/s3.ts';
+import { CORE_SETTINGS, loadSettings, type SettingValues } from '../lib/settings.ts';
+import {
+  type BucketConfiguration,
+  type BucketPlace,
+  type BucketSet,
+  bucketConfigurationFile,
+  readBucketConfiguration,
+} from './configuration.ts';
+import { listVersions, type OpenBucket } from './listing.ts';
+import { type Roles, readRoles } from './roles.ts';
+import { openVersionIndex, type VersionIndex } from './version-index.ts';
+
+/** Options that every verb has. */
+export interface CommonOptions {
+  config?: string;
+  json?: boolean;
+}
+
+export interface Setup {
+  configuration: BucketConfiguration;
+  settings: SettingValues<typeof CORE_SETTINGS>;
+}
+
+export interface Run {
+  set: BucketSet;
+  roles: Roles;
+  master: OpenBucket;
+  replica: OpenBucket;
+  /** Opens another bucket of the same service, in the master's region. */
+  open(bucket: string): OpenBucket;
+  signal: AbortSignal;
+  now: Date;
+}
+
+/** Reads settings and configuration; touches nothing. */
+export function setUp(context: CommandContext, options: CommonOptions): Setup {
+  const settings = loadSettings(CORE_SETTINGS, { known: context.known });
+  setLogFormat(settings.GARNER_LOG);
+  return { settings, configuration: readBucketConfiguration(bucketConfigurationFile(options.config)) };
+}
+
+/**
+ * Works on a set.
+ * @param what for messages: `snapshot`
+ * @param alone whether no other run may work on the set meanwhile: whatever writes
+ * @throws locked, configuration, and what the action throws
+ */
+export async function withSet<T>(
+  { settings }: Setup,
+  set: BucketSet,
+  what: string,
+  { alone }: { alone: boolean },
+  action: (run: Run) => Promise<T>,
+): Promise<T> {
+  using running = runSignal(what, settings.GARNER_TIMEOUT);
+  using _lock = alone ? lockSet(settings.GARNER_RUN_DIR, set) : undefined;
+  const roles = readRoles(set);
+  const open = opener(set);
+  const [master, replica] = [open(roles.master), open(roles.replica)];
+  try {
+    const { signal } = running;
+    const openOther = (bucket: string): OpenBucket => ({ ...master, bucket });
+    return await action({ set, roles, master, replica, open: openOther, signal, now: new Date() });
+  } finally {
+    master.client.destroy();
+    replica.client.destroy();
+  }
+}
+
+/** Buckets of one region share a client. */
+function opener(set: BucketSet): (place: BucketPlace) => OpenBucket {
+  const { endpoint, pathStyle, credentialsFile, profile, keys, parallel } = set;
+  const clients = new Map<string, OpenBucket['client']>();
+  return ({ bucket, region }) => {
+    const options = { endpoint, pathStyle, credentialsFile, profile, credentials: keys, region };
+    const client = clients.get(region) ?? openS3({ ...options, maxSockets: Math.max(50, parallel) });
+    clients.set(region, client);
+    return { client, bucket };
+  };
+}
+
+function lockSet(runDir: string, set: BucketSet): Disposable {
+  makeDirectory(set.points);
+  const id = createHash('sha256').update(realpathSync(set.points)).digest('hex').slice(0, 12);
+  return acquireLock(runDir, `bucket-${id}`, `bucket set ${set.name}`);
+}
+
+/**
+ * @param name as a point has it; undefined: of the original, so the replica as it is configured
+ * @throws point-damaged where it is neither of the set's: a point may come from anywhere
+ */
+export function bucketOf(run: Run, name: string | undefined): OpenBucket {
+  const wanted = name ?? run.set.replica.bucket;
+  const found = [run.replica, run.master].find(({ bucket }) => bucket === wanted);
+  if (found !== undefined) return found;
+  throw cannot('point-damaged', 'use a restoration point of', wanted, 'the set has no such bucket', {
+    hint: 'it is a point of another set, or the configuration has changed',
+  });
+}
+
+/** Lists a bucket. @param prefix of the keys; '' for all */
+export async function indexBucket(
+  bucket: OpenBucket,
+  prefix: string,
+  signal: AbortSignal,
+): Promise<VersionIndex> {
+  const index = openVersionIndex();
+  const progress = startProgress(`list ${bucket.bucket}`, undefined, (count) => `${count} versions`);
+  try {
+    for await (const versions of listVersions(bucket, prefix, signal)) {
+      index.add(versions);
+      progress.add(versions.length);
+    }
+    return index;
+  } catch (error) {
+    index[Symbol.dispose]();
+    throw error;
+  } finally {
+    progress.done();
+  }
+}

@@ -1,0 +1,40 @@
+import type { Command } from 'commander';
+import type { CommandContext } from '../../lib/command-line.ts';
+import { type CollectReport, collect } from '../collect.ts';
+import { type CommonOptions, setUp, withSet } from '../run.ts';
+import { EXIT_OF, eachSet, logged, printJson, type Result, setsVerb, tellFailedKeys } from './verb.ts';
+
+export function declareGc(program: Command, context: CommandContext): void {
+  setsVerb(
+    program,
+    'gc',
+    'remove the restoration points that retention lets go, with versions that no other names',
+    'bucket gc --dry-run',
+  )
+    .option('--dry-run', 'say what would be removed; remove nothing')
+    .option('--allow-large', 'also where many points would go at once')
+    .action(async (names: string[], options: CommonOptions & { dryRun?: boolean; allowLarge?: boolean }) => {
+      const setup = setUp(context, options);
+      const dryRun = options.dryRun === true;
+      await logged(setup, async () => {
+        const { done, failures } = await eachSet(setup, names, async (set) => {
+          const report = await withSet(setup, set, 'gc', { alone: true }, (run) =>
+            collect(run, { dryRun, allowLarge: options.allowLarge === true }),
+          );
+          if (dryRun && !options.json) process.stdout.write(formatReport(report));
+          tellFailedKeys(report.failed);
+          return { set: set.name, ...report };
+        });
+        const failed = failures.length > 0 || done.some((report) => report.failed.count > 0);
+        const result: Result = failed ? 'failed' : 'ok';
+        if (options.json) printJson({ result, dryRun, sets: done, failures });
+        process.exitCode = EXIT_OF[result];
+      });
+    });
+}
+
+/** @returns what goes and why, line by line */
+export function formatReport({ keep, remove }: CollectReport): string {
+  const kept = keep.map(({ point, reasons }) => `keep    ${point}  ${reasons.join(', ')}\n`);
+  return [...kept, ...remove.map(({ point, reason }) => `remove  ${point}  ${reason}\n`)].join('');
+}

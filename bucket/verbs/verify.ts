@@ -1,0 +1,51 @@
+import type { Command } from 'commander';
+import type { CommandContext } from '../../lib/command-line.ts';
+import { EXIT } from '../../lib/errors.ts';
+import { formatTable } from '../../lib/table.ts';
+import { escapeControls, formatSize } from '../../lib/text.ts';
+import { type CommonOptions, setUp, withSet } from '../run.ts';
+import { type VerifiedPoint, verifyPoints } from '../verify.ts';
+import { eachSet, logged, printJson, setsVerb, shownKey } from './verb.ts';
+
+const HEAD = ['SET', 'POINT', 'KEYS', 'SIZE', 'FOUND'];
+
+export function declareVerify(program: Command, context: CommandContext): void {
+  setsVerb(
+    program,
+    'verify',
+    'read every restoration point, and look whether its versions are there',
+    'bucket verify',
+  ).action(async (names: string[], options: CommonOptions) => {
+    const setup = setUp(context, options);
+    await logged(setup, async () => {
+      const { done, failures } = await eachSet(setup, names, (set) =>
+        withSet(setup, set, 'verify', { alone: false }, verifyPoints),
+      );
+      const points = done.flat();
+      const isBad = points.some(({ problem, missing }) => problem !== undefined || missing > 0);
+      const result = isBad || failures.length > 0 ? 'failed' : 'ok';
+      if (options.json) printJson({ result, points, failures });
+      else {
+        process.stdout.write(formatTable(HEAD, points.map(rowOf)));
+        for (const { point, firstMissing } of points)
+          for (const { key, versionId } of firstMissing)
+            process.stdout.write(
+              `gone    ${escapeControls(point)}: ${shownKey(key)}  version ${shownKey(versionId)}\n`,
+            );
+      }
+      process.exitCode = isBad
+        ? EXIT.verification.code
+        : failures.length > 0
+          ? EXIT.failed.code
+          : EXIT.ok.code;
+    });
+  });
+}
+
+function rowOf({ set, point, keys, sizeBytes, missing, problem, hasDigest }: VerifiedPoint): string[] {
+  const name = escapeControls(point);
+  if (problem !== undefined) return [set, name, '', '', problem];
+  const found =
+    missing > 0 ? `${missing} versions are gone` : hasDigest ? 'good' : 'good (no digest of its own)';
+  return [set, name, String(keys), formatSize(sizeBytes), found];
+}
