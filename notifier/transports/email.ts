@@ -58,15 +58,19 @@ const SETTINGS = {
     parse: addresses,
     describe: 'who gets mail, separated by commas; unset: no mail is sent',
   },
-  NOTIFY_EMAIL_FROM: { parse: address, describe: 'the sender; unset: garner@<host>' },
+  NOTIFY_EMAIL_FROM: {
+    parse: address,
+    describe: 'the sender, a@example.org or `Backup <a@example.org>`; unset: garner@<host>',
+  },
   NOTIFY_SMTP_URL: {
     parse: smtpUrl,
-    describe: 'smtp://user@host:587 or smtps://user@host; unset: mail is given to sendmail',
+    describe:
+      'smtp://user@host:587, smtps://user@host, smtp://host; ports unless given: 587 with a user, 25 without, 465 for smtps; unset: mail is given to sendmail',
   },
   NOTIFY_SMTP_PASSWORD: {
     parse: text,
     secret: true,
-    describe: 'the password of the user in NOTIFY_SMTP_URL',
+    describe: 'the password of the user in NOTIFY_SMTP_URL; never in the URL',
   },
   NOTIFY_SMTP_CA_FILE: {
     parse: path,
@@ -75,7 +79,8 @@ const SETTINGS = {
   NOTIFY_SENDMAIL: {
     parse: path,
     default: '/usr/sbin/sendmail',
-    describe: 'a program that takes a mail on stdin, used where there is no NOTIFY_SMTP_URL',
+    describe:
+      'a program that takes a mail on stdin, called with -i -f FROM -- TO…, where there is no NOTIFY_SMTP_URL',
   },
 } as const satisfies SettingTable;
 
