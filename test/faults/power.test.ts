@@ -5,6 +5,8 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect, it } from 'vitest';
+import { readSidecar } from '../../archive/read.ts';
+import { verifyArchive } from '../../archive/verify.ts';
 import { daysAgo, testArchiver } from '../helpers/archiver.ts';
 import { checkArchives } from '../helpers/check-archives.ts';
 import { makeArchive } from '../helpers/make-archive.ts';
@@ -22,10 +24,13 @@ const sha256 = async (path: string) => (await sh('sha256sum < "$1" | cut -c-64',
 /** Also by what each archive's members should be. */
 async function verifyArchives(directory: string, at: string): Promise<void> {
   for (const path of await checkArchives(directory, at)) {
-    const verified = await execa(join(import.meta.dirname, '../../bin/garner'), ['archive', 'verify', path], {
-      reject: false,
+    const expectedSha256 = readSidecar(path, 'sha256');
+    expect(expectedSha256, at).toBeDefined();
+    await verifyArchive(path, {
+      expectedSha256,
+      signal: new AbortController().signal,
+      name: `${path} ${at}`,
     });
-    expect(verified.exitCode, `${at}\n${verified.stderr}`).toBe(0);
   }
 }
 
