@@ -37,7 +37,7 @@ export interface Transfer {
   /** What the source was listed as: a transfer that was cut goes on where that, and the checksums, are the same. */
   source?: Pick<StoreEntry, 'sizeBytes' | 'modifiedMs'> | undefined;
   /** Verifies the members too, before it gets its name; `to` must be on this host. One that is bad gets `badPath`. */
-  content?: { badPath: string } | undefined;
+  content?: { badPath: string; freeOriginalBytes?: number } | undefined;
 }
 
 export interface Transferred {
@@ -228,7 +228,8 @@ async function copyHere(
     compare(found.digests, expected, `${from.url}/${fromPath}`);
     if (content === undefined) return { sizeBytes, verified: undefined, readBack: true };
     try {
-      const verified = await verifyContent(file, toPath, found, { signal });
+      const { freeOriginalBytes } = content;
+      const verified = await verifyContent(file, toPath, found, { signal, freeOriginalBytes });
       return { sizeBytes, verified, readBack: true };
     } catch (error) {
       if (!isOneOf(error, ['not-an-archive', 'content-mismatch'])) throw error;
@@ -247,7 +248,8 @@ async function* readListed(
   fromBytes: number,
 ): AsyncGenerator<Buffer> {
   let leftBytes = (source?.sizeBytes ?? Number.POSITIVE_INFINITY) - fromBytes;
-  for await (const chunk of from.read(fromPath, fromBytes)) {
+  // an upload to this host has written a chunk when it takes the next
+  for await (const chunk of from.read(fromPath, fromBytes, true)) {
     leftBytes -= chunk.length;
     if (leftBytes < 0)
       throw cannot('io', 'read', `${from.url}/${fromPath}`, 'it is larger than it was listed');

@@ -14,6 +14,7 @@ export async function* read(
   path: string,
   fromBytes = 0,
   pace: SftpOptions['pace'] = undefined,
+  lends = false,
 ): AsyncGenerator<Buffer> {
   const where = locate(connection, path);
   const { url, request } = connection;
@@ -31,18 +32,24 @@ export async function* read(
     if (!opened.isFile()) throw refuse('it is no regular file');
     const { sizeBytes, modifiedMs } = toEntry(url, path, nameOf(path), opened);
     const blocks: Promise<Buffer>[] = [];
+    const free: Buffer[] = [];
+    let lent: Buffer | undefined;
     for (let asked = fromBytes; asked < sizeBytes || blocks.length > 0; ) {
       while (asked < sizeBytes && blocks.length < BLOCKS_IN_FLIGHT) {
         const from = asked;
         const length = Math.min(BLOCK_BYTES, sizeBytes - from);
+        const block = free.pop()?.subarray(0, length) ?? Buffer.allocUnsafe(length);
         const ask = (): Promise<Buffer> =>
-          request<Buffer>((sftp, done) => readBlock(sftp, file, from, length, refuse, done));
-        const block = pace === undefined ? ask() : pace(length).then(ask);
-        block.catch(() => {}); // told when its turn comes
-        blocks.push(block);
+          request<Buffer>((sftp, done) => readBlock(sftp, file, from, block, refuse, done));
+        const filled = pace === undefined ? ask() : pace(length).then(ask);
+        filled.catch(() => {}); // told when its turn comes
+        blocks.push(filled);
         asked += length;
       }
-      yield (await blocks.shift()) as Buffer;
+      const block = (await blocks.shift()) as Buffer;
+      yield block;
+      if (lends && lent !== undefined) free.push(lent);
+      lent = block;
     }
     const after = await stat(connection, path);
     if (after?.kind !== 'file' || after.sizeBytes !== sizeBytes || after.modifiedMs !== modifiedMs) {
@@ -56,16 +63,16 @@ export async function* read(
   }
 }
 
-/** Reads a block whole; the server may answer with less than it was asked for. */
+/** Fills a block; the server may answer with less than it was asked for. */
 function readBlock(
   sftp: SFTPWrapper,
   handle: Buffer,
   from: number,
-  length: number,
+  block: Buffer,
   refuse: (cause: string) => GarnerError,
   done: Done<Buffer>,
 ): void {
-  const block = Buffer.allocUnsafe(length);
+  const { length } = block;
   const readOn = (have: number): void => {
     sftp.read(handle, block, have, length - have, from + have, (error, count) => {
       if (error) done(error);

@@ -18,7 +18,7 @@ export async function openSftpStore(options: SftpOptions): Promise<Store> {
     url: connection.url,
     list: (directory) => list(connection, directory),
     stat: (path) => stat(connection, path),
-    read: (path, fromBytes) => read(connection, path, fromBytes, options.pace),
+    read: (path, fromBytes, lends) => read(connection, path, fromBytes, options.pace, lends),
     create: (path, source) => create(connection, path, source, options.pace),
     remove: (path) => remove(connection, path),
     [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),

@@ -59,9 +59,10 @@ export interface Store extends AsyncDisposable {
   /**
    * Reads a regular file in order, memory bounded.
    * @param fromBytes where to begin
+   * @param lends a chunk is the reader's only until it asks for the next but one: its memory may be used again then
    * @throws store-not-found; io where it is no regular file or ends before the size it had when it was opened
    */
-  read(path: string, fromBytes?: number): AsyncIterable<Buffer>;
+  read(path: string, fromBytes?: number, lends?: boolean): AsyncIterable<Buffer>;
   /**
    * Starts a new file; directories above it are made, and what an ended run left of the file is swept.
    * @param source names exactly what is uploaded, by 8 hexadecimal digits: what an upload of the same source has left is
