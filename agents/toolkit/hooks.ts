@@ -35,7 +35,8 @@ const hookSchema = z.strictObject({
     .default('break'),
   timeout: durationSchema.refine((ms) => ms > 0, 'it is no time at all').default(300_000),
 });
-const withUndo = hookSchema.extend({ undo: command.optional() });
+/** All that a hook may have. */
+export const withUndo = hookSchema.extend({ undo: command.optional() });
 
 /** A string is a command with all that has a default. */
 const listOf = <T extends z.ZodType>(schema: T) =>

@@ -41,13 +41,15 @@ const name = z
 const command = z.string().refine((text) => text.trim() !== '' && !text.includes('\0'), 'it is empty');
 const fileName = z.string().regex(/^[^\0-\x1f\x7f]{1,500}$/, 'it is no file name');
 
+/** What stands below the name of an operation. */
+export const operationSchema = z.strictObject({
+  command,
+  fileName: fileName.optional(),
+  persianDate: z.boolean().default(false),
+});
+
 const yamlSchema = z
-  .strictObject({
-    operations: z.record(
-      name,
-      z.strictObject({ command, fileName: fileName.optional(), persianDate: z.boolean().default(false) }),
-    ),
-  })
+  .strictObject({ operations: z.record(name, operationSchema) })
   .transform(({ operations }) => ({
     operations: Object.entries(operations).map(([name, { fileName, ...rest }]) => ({
       name,

@@ -7,8 +7,8 @@ import { Command } from 'commander';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { readHooksFile } from '../../agents/toolkit/hooks.ts';
-import { readOperations } from '../../agents/toolkit/operations.ts';
+import { readHooksFile, withUndo } from '../../agents/toolkit/hooks.ts';
+import { operationSchema, readOperations } from '../../agents/toolkit/operations.ts';
 import { configurationSchema } from '../../archiver/configuration-schema.ts';
 import { commandNames, findCommand } from '../../cli/commands.ts';
 import { knownSettings } from '../../cli/known-settings.ts';
@@ -221,6 +221,16 @@ async function readYaml(file: string, text: string): Promise<unknown> {
   if (/^operations:/m.test(text)) return readOperations(file, []);
   return configurationSchema.parse(parse(text, { uniqueKeys: true }));
 }
+
+it('keys of hooks and operations are those that are read', () => {
+  const keysOf = (path: string, head: string): string[] => {
+    const text = PAGES.find((page) => page.path === path)?.text ?? '';
+    const [, rows = ''] = text.split(`| ${head} |`);
+    return [...(rows.split('\n\n')[0] as string).matchAll(/^\| `(\w+)` /gm)].map(([, key]) => key as string);
+  };
+  expect(keysOf('docs/hooks.md', 'key').sort()).toEqual(Object.keys(withUndo.shape).sort());
+  expect(keysOf('docs/operations.md', 'YAML').sort()).toEqual(Object.keys(operationSchema.shape).sort());
+});
 
 it('links lead to pages and headings that there are', () => {
   const anchors = new Map(PAGES.map(({ path, text }) => [path, anchorsOf(text)]));
