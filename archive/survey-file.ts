@@ -44,7 +44,14 @@ export interface Following {
  * @param signal ends it, with its reason
  */
 export function followFile(file: string, options: SurveyOptions, signal: AbortSignal): Following {
-  const { id, worker, surveyed } = begin(file, options);
+  const { id, worker, surveyed, forget } = begin(file, options);
+  const aborted = Promise.withResolvers<never>();
+  // a thread that hangs, in a disk that is gone, keeps nobody
+  const abort = (): void => {
+    stop();
+    forget();
+    aborted.reject(signal.reason);
+  };
   let told = 0;
   let isOver = false;
   const tell = (growth: Growth): void => {
@@ -57,13 +64,10 @@ export function followFile(file: string, options: SurveyOptions, signal: AbortSi
     worker.postMessage({ id, growth: { sizeBytes: 0, end: 'given-up' } } satisfies Request);
     isOver = true;
   };
-  signal.addEventListener('abort', stop, { once: true });
-  const found = surveyed
-    .catch((error) => {
-      signal.throwIfAborted();
-      throw error;
-    })
-    .finally(() => signal.removeEventListener('abort', stop));
+  signal.addEventListener('abort', abort, { once: true });
+  const found = Promise.race([surveyed, aborted.promise]).finally(() =>
+    signal.removeEventListener('abort', abort),
+  );
   found.catch(() => {}); // told by finish, unless it is stopped
   return {
     grew(sizeBytes) {
@@ -154,14 +158,19 @@ let lastId = 0;
 function begin(
   file: string,
   options: SurveyOptions,
-): { id: number; worker: Worker; surveyed: Promise<Survey> } {
+): { id: number; worker: Worker; surveyed: Promise<Survey>; forget: () => void } {
   const { worker, waiting } = pickThread();
   lastId += 1;
   const one = Promise.withResolvers<Survey>();
   waiting.set(lastId, one);
   worker.ref();
   worker.postMessage({ id: lastId, open: { file, options } } satisfies Request);
-  return { id: lastId, worker, surveyed: one.promise };
+  const id = lastId;
+  const forget = (): void => {
+    waiting.delete(id);
+    if (waiting.size === 0) worker.unref();
+  };
+  return { id, worker, surveyed: one.promise, forget };
 }
 
 function pickThread(): Thread {

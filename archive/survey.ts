@@ -9,9 +9,9 @@ const BLOCK_BYTES = 512;
 const OUTPUT_BYTES = 64 << 10;
 /** What it takes to decompress what agents write, and four times that; a host could ask for 128 MB a member. */
 const WINDOW_LOG = 23;
-/** A member that decompresses to more than this, and to more than so many times itself, is left to who knows its size. */
+/** Members that decompress to more than this in all, and to more than so many times themselves, are left to who knows their sizes. */
 const FREE_ORIGINAL_BYTES = 2 ** 30;
-const MAX_RATIO = 100;
+export const MAX_RATIO = 100;
 /** What garbage may look like at most; no archive has so many. */
 const MAX_MEMBERS = 10_000;
 
@@ -75,6 +75,7 @@ function surveyMembers(): MembersSurvey {
   let position = 0;
   let current: OpenMember | undefined;
   let isOver = false;
+  const free = { bytes: FREE_ORIGINAL_BYTES };
   return {
     found,
     async take(chunk) {
@@ -83,7 +84,7 @@ function surveyMembers(): MembersSurvey {
           const header = readHeader(chunk.subarray(at, at + BLOCK_BYTES));
           at += BLOCK_BYTES;
           if (header === undefined || found.has(header.name) || found.size === MAX_MEMBERS) isOver = true;
-          else current = openMember(header, position + at);
+          else current = openMember(header, position + at, free);
         } else {
           const piece = chunk.subarray(at, at + current.leftBytes);
           at += piece.length;
@@ -123,9 +124,18 @@ interface OpenMember {
   stop(): void;
 }
 
-function openMember({ name, sizeBytes }: { name: string; sizeBytes: number }, offset: number): OpenMember {
+/** What members may still expand to beyond measure. */
+interface Free {
+  bytes: number;
+}
+
+function openMember(
+  { name, sizeBytes }: { name: string; sizeBytes: number },
+  offset: number,
+  free: Free,
+): OpenMember {
   const hash = createHash('sha256');
-  const content = name.endsWith('.zst') ? openContent(name.endsWith('.list.zst')) : undefined;
+  const content = name.endsWith('.zst') ? openContent(name.endsWith('.list.zst'), free) : undefined;
   return {
     name,
     sizeBytes,
@@ -150,7 +160,7 @@ interface OpenContent {
 }
 
 /** @param countsZeros a list has as many entries as NULs; of other members nobody asks */
-function openContent(countsZeros: boolean): OpenContent {
+function openContent(countsZeros: boolean, free: Free): OpenContent {
   const frame: FrameWalk = walkFrame();
   let decoder: ZstdDecompress | undefined = createZstdDecompress({
     chunkSize: OUTPUT_BYTES,
@@ -159,6 +169,7 @@ function openContent(countsZeros: boolean): OpenContent {
   let [sizeBytes, zeroCount, storedBytes] = [0, 0, 0];
   let onSettled: () => void = () => {};
   const stop = (): void => {
+    if (decoder !== undefined) free.bytes -= Math.max(sizeBytes - MAX_RATIO * storedBytes, 0);
     decoder?.destroy();
     decoder = undefined;
     onSettled();
@@ -169,7 +180,7 @@ function openContent(countsZeros: boolean): OpenContent {
   decoder.on('end', () => (isEnding ? onSettled() : stop()));
   decoder.on('data', (chunk: Buffer) => {
     sizeBytes += chunk.length;
-    if (sizeBytes > Math.max(FREE_ORIGINAL_BYTES, MAX_RATIO * storedBytes)) stop();
+    if (sizeBytes > Math.max(free.bytes, 0) + MAX_RATIO * storedBytes) stop();
     if (!countsZeros) return;
     for (let at = chunk.indexOf(0); at >= 0; at = chunk.indexOf(0, at + 1)) zeroCount += 1;
   });

@@ -6,14 +6,24 @@ import { cannot } from '../lib/errors.ts';
 import { type DecodeOptions, decodeMember } from './decode.ts';
 import type { Manifest, Member } from './manifest.ts';
 import { type ArchiveReader, openArchive, openRegularFile } from './read.ts';
-import type { Survey, SurveyedMember, SurveyOptions } from './survey.ts';
+import { MAX_RATIO, type Survey, type SurveyedMember, type SurveyOptions } from './survey.ts';
 import { followFile, surveyFile } from './survey-file.ts';
 
 /** Smaller archives are read member by member at once: their members are small too. */
 export const SURVEY_MEMBERS_FROM_BYTES = 1 << 20;
 
+/** For archives of others: half a minute of decompressing zeros, where a host could ask for hours. */
+export const FREE_ORIGINAL_BYTES = 2 ** 36;
+
+export interface VerifyOptions extends DecodeOptions {
+  /** How much members may expand to, in all, beyond a hundred times themselves, in bytes; undefined: as they say. */
+  freeOriginalBytes?: number | undefined;
+}
+
 export interface Verified {
   level: 'digest' | 'content';
+  /** Members that were not decompressed, because of how far they would expand. */
+  unread: string[];
   sha256: string;
   sizeBytes: number;
   manifest: Manifest;
@@ -21,7 +31,7 @@ export interface Verified {
 
 /**
  * Verifies a local archive as far as it can be: to `content`, or to `digest` where members are encrypted and no identity
- * is given.
+ * is given, or expand without measure.
  * @param expectedSha256 of the whole file, from its checksum file or the catalog; undefined: only the members are verified
  * @param name what it is called, where the path is not its own
  * @param bytesPerSecond how fast it is read at most
@@ -29,7 +39,7 @@ export interface Verified {
  */
 export async function verifyArchive(
   file: string,
-  options: DecodeOptions & {
+  options: VerifyOptions & {
     expectedSha256: string | undefined;
     bytesPerSecond?: number | undefined;
     name?: string;
@@ -86,28 +96,35 @@ export async function verifyContent(
   file: string,
   name: string,
   survey: Survey,
-  options: DecodeOptions,
+  options: VerifyOptions,
 ): Promise<Verified> {
   using archive = openArchive(file, name);
   const { sizeBytes, manifest } = archive;
   let level: Verified['level'] = 'content';
+  const unread: string[] = [];
+  let freeBytes = options.freeOriginalBytes ?? Number.POSITIVE_INFINITY;
   for (const member of manifest.members) {
     // small ones are read at one go: ten thousand of them would keep other hosts' answers waiting for as long
     await nextTurn();
     options.signal.throwIfAborted();
     const sealed = member.encoding.includes('age') && options.identityFile === undefined;
-    if (sealed) level = 'digest';
+    const beyondBytes = sealed ? 0 : member.uncompressedSizeBytes - MAX_RATIO * member.sizeBytes;
+    const isTooMuch = beyondBytes > freeBytes;
+    if (isTooMuch) unread.push(member.name);
+    else if (beyondBytes > 0) freeBytes -= beyondBytes;
+    const byDigest = sealed || isTooMuch;
+    if (byDigest) level = 'digest';
     const surveyed = survey.members.get(member.name);
-    if (surveyed !== undefined && isAsRecorded(surveyed, member, manifest, sealed)) {
+    if (surveyed !== undefined && isAsRecorded(surveyed, member, manifest, byDigest)) {
       options.onBytes?.(member.sizeBytes);
-    } else if (sealed) {
+    } else if (byDigest) {
       const asStored: Member = { ...member, encoding: [], uncompressedSizeBytes: member.sizeBytes };
       await decodeMember(archive, asStored, undefined, options);
     } else {
       await verifyMember(archive, member, options);
     }
   }
-  return { level, sha256: survey.digests.sha256 as string, sizeBytes, manifest };
+  return { level, unread, sha256: survey.digests.sha256 as string, sizeBytes, manifest };
 }
 
 function sizeOf(file: string): number {
@@ -118,11 +135,11 @@ function sizeOf(file: string): number {
 }
 
 /** @returns whether a member is just as the manifest says; of others a closer look tells more */
-function isAsRecorded(found: SurveyedMember, member: Member, manifest: Manifest, sealed: boolean): boolean {
+function isAsRecorded(found: SurveyedMember, member: Member, manifest: Manifest, byDigest: boolean): boolean {
   const { offsetBytes, sizeBytes, sha256, encoding, uncompressedSizeBytes, kind } = member;
   const sameBytes =
     found.offsetBytes === offsetBytes && found.sizeBytes === sizeBytes && found.sha256 === sha256;
-  if (!sameBytes || sealed) return sameBytes;
+  if (!sameBytes || byDigest) return sameBytes;
   if (encoding.length !== 1 || encoding[0] !== 'zst' || found.original === undefined) return false;
   if (found.original.sizeBytes !== uncompressedSizeBytes) return false;
   return (

@@ -3,7 +3,7 @@
 import { basename, join } from 'node:path';
 import { ARCHIVE_SUFFIX, type ArchiveName } from '../archive/name.ts';
 import { type Digests, readSidecars, removeTransferred, transfer } from '../archive/transfer.ts';
-import { type Verified, verifyArchive } from '../archive/verify.ts';
+import { FREE_ORIGINAL_BYTES as freeOriginalBytes, type Verified, verifyArchive } from '../archive/verify.ts';
 import { asGarnerError, cannot, GarnerError } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';
 import { formatDuration, formatSize } from '../lib/text.ts';
@@ -119,6 +119,7 @@ async function fetchArchive(
     return { ...of, started_at: startedAt, ended_at: endedAt, problem };
   };
   let row: ArchiveRow;
+  let unread: string[] = [];
   const badPath = quarantinePath(configuration.root, host.name, name);
   try {
     const { verified } = await transfer({
@@ -130,13 +131,14 @@ async function fetchArchive(
       onBytes: hooks.onBytes,
       digests,
       source: entry,
-      content: { badPath },
+      content: { badPath, freeOriginalBytes },
     });
     row = await verifyAndRecord(run, parsed, name, path, digests, hooks.place, {
       event: 'pulled',
       transferred,
       verified,
     });
+    unread = verified?.unread ?? [];
   } catch (error) {
     const bad = join(configuration.root, badPath);
     if (fileSize(bad) !== undefined) {
@@ -147,6 +149,7 @@ async function fetchArchive(
     await catalog.noteTransfer(transferred(asGarnerError(error).code)).catch(() => {}); // that error says more
     throw error;
   }
+  tellUnread(name, unread, hooks);
   const ms = performance.now() - started;
   const rate = `${formatSize(Math.round((row.size_bytes / Math.max(ms, 1)) * 1000))}/s`;
   info(
@@ -155,6 +158,14 @@ async function fetchArchive(
   );
   await removeAtSource(run, host, store, entry, hooks);
   return { pulled: { name, sizeBytes: row.size_bytes, sha256: row.sha256 } };
+}
+
+function tellUnread(name: string, unread: string[], { onWarning }: PullHooks): void {
+  if (unread.length === 0) return;
+  const more = unread.length > 1 ? ` and ${unread.length - 1} more` : '';
+  onWarning(
+    `${name}: compared by digest alone: ${unread[0]}${more} would expand beyond measure (disk images of zeros?)`,
+  );
 }
 
 /**
@@ -218,7 +229,7 @@ async function verifyAndRecord(
   let verified: Verified;
   try {
     // also refuses a manifest of another host, application or instance than the name's
-    verified = found ?? (await verifyArchive(path, { expectedSha256: sha256, signal }));
+    verified = found ?? (await verifyArchive(path, { expectedSha256: sha256, freeOriginalBytes, signal }));
   } catch (error) {
     signal.throwIfAborted();
     if (isBad(error)) await quarantine(run, row, path, error);

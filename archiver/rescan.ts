@@ -4,7 +4,7 @@ import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ARCHIVE_SUFFIX } from '../archive/name.ts';
 import { readSidecar } from '../archive/read.ts';
-import { verifyArchive } from '../archive/verify.ts';
+import { FREE_ORIGINAL_BYTES, verifyArchive } from '../archive/verify.ts';
 import { syncDirectory } from '../lib/durable.ts';
 import { asGarnerError, cannot, GarnerError } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
@@ -133,7 +133,11 @@ async function add(run: Run, { name, parsed, path, sizeBytes, modifiedMs }: Stor
     row.sha256 = readSidecar(path, 'sha256') ?? '';
     if (row.sha256 === '') throw cannot('checksum-missing', 'verify', name, 'it has no .sha256 file');
     row.sha1 = readSidecar(path, 'sha1') ?? null;
-    const verified = await verifyArchive(path, { expectedSha256: row.sha256, signal: run.signal });
+    const verified = await verifyArchive(path, {
+      expectedSha256: row.sha256,
+      freeOriginalBytes: FREE_ORIGINAL_BYTES,
+      signal: run.signal,
+    });
     Object.assign(
       row,
       timeOf(row, new Date(verified.manifest.startedAt), await run.catalog.newestTime(row)),

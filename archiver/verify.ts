@@ -2,7 +2,7 @@
 // quarantine, so that retention doesn't count it and the next pull fetches it again where its host still has it. Pulls and
 // prunes go on meanwhile: only what moves something waits for them.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { verifyArchive } from '../archive/verify.ts';
+import { FREE_ORIGINAL_BYTES as freeOriginalBytes, verifyArchive } from '../archive/verify.ts';
 import { cannot, GarnerError } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';
 import { startProgress } from '../lib/progress.ts';
@@ -102,7 +102,7 @@ export async function verifyOne(
         hint: 'the next pull fetches it where its host still has it; else archiver rescan takes note',
       });
     }
-    ({ level } = await verifyArchive(path, { expectedSha256, bytesPerSecond, signal }));
+    ({ level } = await verifyArchive(path, { expectedSha256, freeOriginalBytes, bytesPerSecond, signal }));
   } catch (caught) {
     signal.throwIfAborted();
     const error = caught instanceof GarnerError ? caught : cannot('io', 'verify', name, caught);
