@@ -5,26 +5,39 @@ import { cannot, GarnerError } from '../lib/errors.ts';
 import { s3Status } from '../lib/s3.ts';
 import { type Bucket, bucketError, fileKey } from './s3-bucket.ts';
 
-/** So often one that breaks off is asked for again without anything coming. */
+/** So often one that breaks off is asked for again, before so many bytes have come. */
 const READ_TRIES = 5;
+const PROGRESS_BYTES = 1 << 20;
 
 /** Reads an object; see {@link Store.read}. */
 export async function* read(bucket: Bucket, path: string, fromBytes = 0): AsyncGenerator<Buffer> {
   const key = fileKey(bucket, path);
   const fail = (error: unknown): GarnerError => bucketError(bucket, 'read', key, error);
   let at = fromBytes;
+  let proven = at;
   let known: { tag: string | undefined; sizeBytes: number } | undefined;
   for (let tries = 1; known === undefined || at < known.sizeBytes; tries += 1) {
     try {
       const answer = await get(bucket, key, at, known?.tag);
       if (answer === undefined) return;
-      const sizeBytes = at + (answer.ContentLength ?? 0);
+      const { ContentLength, ContentRange } = answer;
+      if (ContentLength === undefined || (at > 0 && !ContentRange?.startsWith(`bytes ${at}-`)))
+        throw cannot(
+          'io',
+          'read',
+          `s3://${bucket.target.bucket}/${key}`,
+          'the server gave another piece of it',
+        );
+      const sizeBytes = at + ContentLength;
       known ??= { tag: answer.ETag, sizeBytes };
       if (answer.ETag !== known.tag || sizeBytes !== known.sizeBytes) throw changed(bucket, key);
       for await (const chunk of answer.Body as Readable) {
         at += chunk.length;
         if (at > known.sizeBytes) throw changed(bucket, key);
-        tries = 0;
+        if (at - proven >= PROGRESS_BYTES) {
+          proven = at;
+          tries = 0;
+        }
         await bucket.pace?.(chunk.length);
         yield chunk;
       }

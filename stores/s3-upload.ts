@@ -120,7 +120,13 @@ export function startUpload(bucket: Bucket, key: string, ofRun: UploadsOfRun): U
     filledBytes = 0;
   };
 
-  const settled = async (doWhat: string): Promise<void> => {
+  /** Sends the last part too, which may be smaller than others: nothing is to be written behind it. */
+  const flush = async (doWhat: string): Promise<void> => {
+    try {
+      if (left !== undefined && filledBytes > 0) await send();
+    } catch (error) {
+      throw fail(doWhat, error);
+    }
     await Promise.all(inFlight);
     if (failed !== undefined) throw fail(doWhat, failed.error);
   };
@@ -181,15 +187,10 @@ export function startUpload(bucket: Bucket, key: string, ofRun: UploadsOfRun): U
         throw fail('write', error);
       }
     },
-    flush: () => settled('write'),
+    flush: () => flush('write'),
     async publish(elsewhere) {
       if (elsewhere !== undefined) throw new Error('a file in a bucket has its name from the beginning');
-      try {
-        if (left !== undefined && filledBytes > 0) await send();
-      } catch (error) {
-        throw fail('publish', error);
-      }
-      await settled('publish');
+      await flush('publish');
       if ((await head(bucket, key)) !== undefined) throw exists(bucket, key);
       let tag: string | undefined;
       let doubt: { error: unknown } | undefined;

@@ -93,9 +93,9 @@ F58 | child missing, not executable, killed | 127, 126, 137; never "ok" | I1 I5
 F59 | no run at all | noticed and sent | I5 | faketime
 F60 | secret in ps, environment, leftovers | none, sampled every few ms | I6
 F61 | configuration readable by others, wrong, duplicate | refused with path and remedy | I5 I6
-F62 | S3: 500, 503, reset, 200 with error XML | retried, then failed | I1 I2 I5 |  | object storage
-F63 | multipart killed, completion times out | aborted or swept; idempotent | I2 I10 |  | object storage
-F64 | clock skew, credentials expired mid-run | clear message; no loop | I5 I7 |  | object storage
+F62 | S3: 500, 503, reset, 200 with error XML | retried, then failed | I1 I2 I5
+F63 | multipart killed, completion times out | aborted or swept; idempotent | I2 I10
+F64 | clock skew, credentials expired mid-run | clear message; no loop | I5 I7
 F65 | versions, delete markers, hostile keys | exact map; gone ones listed first | I1 I9 |  | object storage
 F66 | gc against restore; restore interrupted | versions of kept points stay | I3 I10 |  | object storage
 F67 | restic hangs, locked, partial, garbage | each mapped; unknown is failure | I1 I5 I7 |  | the supervisor

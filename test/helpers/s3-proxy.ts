@@ -24,6 +24,8 @@ export type Fault =
   | { cutAnswerAfter: number }
   /** The server does what it is asked, and the answer is lost. */
   | 'lose-answer'
+  /** The request is taken, and nothing comes of it. */
+  | 'swallow'
   /** The connection breaks while the request's body comes. */
   | 'reset';
 
@@ -48,6 +50,7 @@ export async function startS3Proxy(target: string): Promise<S3Proxy> {
     from.on('data', (chunk: Buffer) => {
       now.bodyBytes += chunk.length;
     });
+    if (fault === 'swallow') return void from.resume();
     if (fault === 'reset') {
       from.once('data', () => from.socket.resetAndDestroy());
       return;
@@ -103,6 +106,7 @@ function forward(target: string, from: IncomingMessage, to: ServerResponse, faul
     if (fault === undefined) return void answer.pipe(to);
     let leftBytes = (fault as { cutAnswerAfter: number }).cutAnswerAfter;
     answer.on('data', (chunk: Buffer) => {
+      if (leftBytes <= 0) return;
       to.write(chunk.subarray(0, leftBytes));
       leftBytes -= chunk.length;
       // what was written is to arrive before
