@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, expect, it } from 'vitest';
+import { blockOf } from '../docs/pages.ts';
 
 const demo = join(import.meta.dirname, '../../scripts/demo.ts');
 
@@ -24,7 +25,12 @@ it('tells in one line which program is missing', async () => {
   );
 });
 
-it('runs from the first step to the last', async () => {
+it('runs from the first step to the last, as README.md shows it', async () => {
   const { stdout } = await execa(process.execPath, [demo]);
   expect(stdout).toMatch(/^All 8 steps held, /m);
+  // README.md shows parts of it: but for numbers, it says what README says
+  const plain = (text: string): string[] => text.replace(/\d+(\.\d+)?/g, '0').split('\n');
+  const shown = plain(blockOf('README.md', '   $ notify')).filter((line) => !/^( *…)?$/.test(line));
+  expect(shown.length).toBeGreaterThan(20);
+  expect(shown.filter((line) => !plain(stdout).includes(line))).toEqual([]);
 });
