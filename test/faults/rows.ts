@@ -96,8 +96,8 @@ F61 | configuration readable by others, wrong, duplicate | refused with path and
 F62 | S3: 500, 503, reset, 200 with error XML | retried, then failed | I1 I2 I5
 F63 | multipart killed, completion times out | aborted or swept; idempotent | I2 I10
 F64 | clock skew, credentials expired mid-run | clear message; no loop | I5 I7
-F65 | versions, delete markers, hostile keys | exact map; gone ones listed first | I1 I9 |  | object storage
-F66 | gc against restore; restore interrupted | versions of kept points stay | I3 I10 |  | object storage
+F65 | versions, delete markers, hostile keys | exact map; gone ones listed first | I1 I9
+F66 | gc against restore; restore interrupted | versions of kept points stay | I3 I10
 F67 | restic hangs, locked, partial, garbage | each mapped; unknown is failure | I1 I5 I7 |  | the supervisor
 F68 | daemon killed mid-job; queue corrupt | "interrupted"; schedules fire once | I1 I10 |  | the supervisor
 F69 | API: no token, CSRF, rebinding, 1 GB body | refused; others served | I6 I7 I8 I9 |  | the supervisor
