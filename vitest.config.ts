@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/helpers/of-run.ts'],
     pool: 'forks',
     maxWorkers: 3, // of two processors: tests also wait for servers, disks and time limits
     testTimeout: 60_000,

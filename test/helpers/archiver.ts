@@ -1,6 +1,6 @@
 // A whole archiver of a test's own: a configuration, work directories of hosts, an archive store; the commands are run as
 // processes, as cron would.
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -11,14 +11,17 @@ import { readConfiguration } from '../../archiver/configuration.ts';
 import type { Run } from '../../archiver/run.ts';
 import { CORE_SETTINGS } from '../../lib/settings.ts';
 import { openFileStore } from '../../stores/file.ts';
+import { onceInRun } from './of-run.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
-const RUN = `
-  const { main } = await import('${ROOT}/archiver/archiver.ts');
-  const { runCommand } = await import('${ROOT}/lib/command-line.ts');
-  const { CORE_SETTINGS } = await import('${ROOT}/lib/settings.ts');
-  await runCommand(main, process.argv.slice(1), { program: 'archiver', known: CORE_SETTINGS });
-`;
+/** @returns the archiver as it is installed: of its hundreds of sources one file, which is half the start */
+async function bundledArchiver(): Promise<string> {
+  const directory = await onceInRun('bundle', async (making) => {
+    const { bundle } = await import('../../scripts/build/bundle.ts');
+    writeFileSync(join(making, 'garner.cjs'), (await bundle()).code);
+    symlinkSync('garner.cjs', join(making, 'archiver'));
+  });
+  return join(directory, 'archiver');
+}
 
 export interface Ended {
   exitCode: number | undefined;
@@ -84,23 +87,11 @@ export function testArchiver(): TestArchiver {
       createCatalog(join(root, '.catalog/catalog.sqlite'));
     },
     async run(args, { env = {}, wrap = [] } = {}) {
-      const command = [
-        ...wrap,
-        process.execPath,
-        '--input-type=module',
-        '-e',
-        RUN,
-        '--',
-        ...args,
-        '--config',
-        configFile,
-      ];
+      const command = [...wrap, process.execPath, await bundledArchiver(), ...args, '--config', configFile];
       const [file, ...rest] = command as [string, ...string[]];
       const { exitCode, signal, stdout, stderr } = await execa(file, rest, {
         reject: false,
         env: {
-          // half the start; where calls are counted, there are to be none of the cache
-          ...(wrap.length === 0 && { NODE_COMPILE_CACHE: join(ROOT, '.compiled') }),
           GARNER_RUN_DIR: join(directory, 'run'),
           GARNER_CONFIG_DIR: directory,
           ...env,
