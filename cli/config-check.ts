@@ -12,7 +12,7 @@ export interface CheckedFile {
   problem: string | undefined;
 }
 
-/** @returns each `.env` file, archiver.yaml, file of operations or of hooks of the configuration directory with what is wrong with it */
+/** @returns each `.env` file, archiver.yaml, buckets.yaml, file of operations or of hooks of the configuration directory with what is wrong with it */
 export async function checkConfiguration(): Promise<CheckedFile[]> {
   const directory = configDirectory();
   const known = await knownSettings();
@@ -46,6 +46,11 @@ export async function checkConfiguration(): Promise<CheckedFile[]> {
     const { checkArchiverFile } = await import('../archiver/configuration.ts');
     const file = join(directory, 'archiver.yaml');
     checked.push(await check(file, () => checkArchiverFile(file)));
+  }
+  if (names.includes('buckets.yaml')) {
+    const { readBucketConfiguration } = await import('../bucket/configuration.ts');
+    const file = join(directory, 'buckets.yaml');
+    checked.push(await check(file, () => readBucketConfiguration(file)));
   }
   const { OPERATIONS_FILES, readOperations } = await import('../agents/toolkit/operations.ts');
   for (const name of OPERATIONS_FILES.filter((one) => names.includes(one))) {

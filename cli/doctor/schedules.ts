@@ -55,7 +55,7 @@ export interface Schedules {
 }
 
 const MAX_BYTES = 1 << 20;
-const OURS = /^(?:agent-[a-z][a-z0-9]*|hamster|archiver|notify)$/;
+const OURS = /^(?:agent-[a-z][a-z0-9]*|hamster|archiver|bucket|notify)$/;
 const CRON_FIELDS = /^\s*(?:@\w+|(?:[\w*?,/#~-]+\s+){4}[\w*?,/#~-]+)\s+/;
 
 /** What can't be read is passed over: another account's crontab is not ours to judge. */

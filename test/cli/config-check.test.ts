@@ -49,6 +49,7 @@ test('says what is wrong with every file, each once', async () => {
   put('agent-mariadb.env', 'GARNER_DATABASE_URL=mysql://u:pw12345@h/d\n', 0o644);
   put('agent-mediawki.env', '');
   put('archiver.yaml', 'archive: /x\n');
+  put('buckets.yaml', 'sets: {}\n');
   put('operations.yaml', 'operations:\n  a: {}\n');
   put('agent-sqlite.hooks.yaml', 'before: [date]\n');
   put('agent-sqlite.blue.hooks.yaml', 'befor: [date]\n');
@@ -62,6 +63,7 @@ test('says what is wrong with every file, each once', async () => {
   expect(about('it holds a secret and others can read it')).toHaveLength(1);
   expect(about('there is no agent-mediawki')).toHaveLength(1);
   expect(about('archiver.yaml": hosts')).toHaveLength(1);
+  expect(about('buckets.yaml": line 1: sets: there is none')).toHaveLength(1);
   expect(about('operations.yaml": line 2: operations.a.command: it is missing')).toHaveLength(1);
   expect(about('agent-sqlite.hooks.yaml": it can be changed by group')).toHaveLength(1);
   expect(about('agent-sqlite.blue.hooks.yaml": line 1: befor: unknown key')).toHaveLength(1);
