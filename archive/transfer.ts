@@ -84,15 +84,19 @@ export async function transfer(options: Transfer): Promise<Transferred> {
 
 /**
  * Reads an archive in a store and compares it with its checksum files.
+ * @param pace waits until so many bytes more may be read
  * @throws checksum-missing; checksum-mismatch; what the store throws
  */
 export async function verifyDigests(
   store: Store,
   path: string,
   signal: AbortSignal,
+  pace: (count: number) => Promise<void> = async () => {},
 ): Promise<{ sizeBytes: number; digests: Digests }> {
   const digests = await readSidecars(store, path);
-  const sizeBytes = await hashThrough(store.read(path), `${store.url}/${path}`, digests, signal);
+  const sizeBytes = await hashThrough(store.read(path), `${store.url}/${path}`, digests, signal, (chunk) =>
+    pace(chunk.length),
+  );
   return { sizeBytes, digests };
 }
 
@@ -330,7 +334,9 @@ async function writeSidecars(store: Store, path: string, digests: Digests): Prom
     const sidecar = `${path}.${checksum}`;
     const digest = digests[checksum];
     const content = digest === undefined ? undefined : formatSidecar(digest, basename(path));
-    const found = await readSmallFile(store, sidecar);
+    // mostly there is none: an error would cost more than to look
+    const isThere = (await store.stat(sidecar)) !== undefined;
+    const found = isThere ? await readSmallFile(store, sidecar) : undefined;
     // left by a run that ended before it published its archive
     if (found !== undefined && found !== content) await store.remove(sidecar);
     if (content === undefined) continue;

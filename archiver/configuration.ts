@@ -153,6 +153,13 @@ export function readPushConfiguration(file: string, names: string[]): PushConfig
   };
 }
 
+/** Reads the further places of the archive store in archiver.yaml: targets of `archiver push` that copies of it go to. */
+export function readPlaces(file: string): Pick<PushConfiguration, 'targets' | 'bandwidth'> {
+  if (Object.keys(readChecked(file).push).length === 0) return { targets: [], bandwidth: undefined };
+  const { targets, bandwidth } = readPushConfiguration(file, []);
+  return { targets: targets.filter(({ from }) => from === undefined), bandwidth };
+}
+
 /**
  * Reads archiver.yaml as those commands do that it is for: a host that only pushes has no archive store.
  * @throws configuration, naming file and key; configuration-permissions

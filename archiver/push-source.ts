@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { HISTORY_DIRECTORY } from '../archive/history.ts';
 import { ARCHIVE_SUFFIX, type ArchiveName, parseName, withoutSuffix } from '../archive/name.ts';
 import type { Store, StoreEntry } from '../stores/store.ts';
-import { openCatalog } from './catalog/catalog.ts';
+import { type Catalog, openCatalog } from './catalog/catalog.ts';
+import type { CopyRow } from './catalog/schema.ts';
 import { whatHolds } from './evidence.ts';
 import { archivePath, checkMark } from './layout.ts';
 import { loadSeries } from './series.ts';
@@ -19,7 +20,7 @@ export interface Candidate {
   modifiedMs: number;
 }
 
-export interface Source {
+export interface Source extends AsyncDisposable {
   store: Store;
   candidates: Candidate[];
   /** Where an archive is, here and at the target. */
@@ -30,6 +31,12 @@ export interface Source {
   timeOf(name: string): Date;
   /** Why applications keep all that they have, by `<host>/<application>[.<instance>]`. */
   held: ReadonlyMap<string, string>;
+  /** What is known of copies at targets; undefined: nobody keeps it. */
+  copies?: {
+    of(target: string): Promise<Map<string, CopyRow>>;
+    note(row: CopyRow): Promise<void>;
+    forget(target: string, name: string): Promise<void>;
+  };
 }
 
 /** What the work directory offers: all that has an archive's name. */
@@ -47,6 +54,7 @@ export async function workSource(store: Store): Promise<Source> {
     histories: [HISTORY_DIRECTORY],
     timeOf: nameTime,
     held: new Map(),
+    async [Symbol.asyncDispose]() {},
   };
 }
 
@@ -56,7 +64,17 @@ export async function archiveSource(
   { root, catalog: file }: { root: string; catalog: string },
 ): Promise<Source> {
   checkMark(root);
-  await using catalog = openCatalog(file);
+  const catalog = openCatalog(file);
+  try {
+    return await sourceOf(store, catalog);
+  } catch (error) {
+    await catalog[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** @returns what the catalog knows; it goes with it */
+async function sourceOf(store: Store, catalog: Catalog): Promise<Source> {
   const now = new Date();
   const all = await loadSeries({ catalog, now });
   const received = all.flatMap(({ archives }) => archives);
@@ -79,6 +97,12 @@ export async function archiveSource(
     pathOf: archivePath,
     histories: [...hosts].map((host) => join(host, HISTORY_DIRECTORY)),
     timeOf: (name) => times.get(name) ?? nameTime(name),
+    copies: {
+      of: (target) => catalog.copies(target),
+      note: (row) => catalog.noteCopy(row),
+      forget: (target, name) => catalog.forgetCopy(target, name),
+    },
+    [Symbol.asyncDispose]: () => catalog[Symbol.asyncDispose](),
     held: new Map(
       all.flatMap((series): [string, string][] => {
         const reasons = whatHolds(series, now).map(({ reason }) => reason);

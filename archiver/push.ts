@@ -1,7 +1,7 @@
 // Copies archives from this host to another store: from an application host's work directory, laid out there as here, so
 // that an archiver pulls from it; or from the archive store to a further place, laid out as in the store. What was
 // copied is read back from the target before anything here is removed, or there pruned.
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { parseHistoryFile } from '../archive/history.ts';
 import { type ArchiveName, groupName, parseName } from '../archive/name.ts';
 import { readSidecars, removeTransferred, transfer, verifyDigests } from '../archive/transfer.ts';
@@ -10,12 +10,11 @@ import { info, warn } from '../lib/log.ts';
 import { isLarge, plan } from '../lib/retention.ts';
 import { formatSize, plural } from '../lib/text.ts';
 import { openFileStore } from '../stores/file.ts';
-import { openStore } from '../stores/open.ts';
-import type { Store, StoreEntry } from '../stores/store.ts';
-import { inTurn, startPace } from './bandwidth.ts';
+import type { Store } from '../stores/store.ts';
+import type { CopyRow } from './catalog/schema.ts';
 import type { PushConfiguration, PushTarget } from './configuration.ts';
-import { MARK } from './layout.ts';
-import { archiveOf, archiveSource, type Candidate, type Source, workSource } from './push-source.ts';
+import { archiveSource, type Candidate, type Source, workSource } from './push-source.ts';
+import { type Copy, checkTarget, listTarget, openTarget } from './push-target.ts';
 import { type Failure, type Result, tellFailure } from './run.ts';
 
 export interface PushReport {
@@ -68,23 +67,19 @@ export async function pushTo(
   };
   try {
     await using from = await openFileStore(target.from ?? (archives as NonNullable<typeof archives>).root);
-    const source =
+    await using source =
       target.from === undefined
         ? await archiveSource(from, archives as NonNullable<typeof archives>)
         : await workSource(from);
-    await using to = await openStore(target.url, {
-      identityFile: target.identityFile,
-      hostKeys: target.hostKeys,
-      credentialsFile: target.credentialsFile,
-      pace: inTurn([startPace(target.bandwidth, signal), startPace(bandwidth, signal)]),
-      signal,
-    });
+    await using to = await openTarget(target, bandwidth, signal);
     if (target.from === undefined) await checkTarget(to, target, options);
-    const there = await listTarget(to, source);
-    const { wanted, remove } = choose(source, there, target);
+    const paths = source.candidates.map(({ parsed, name }) => source.pathOf(parsed, name));
+    const there = await listTarget(to, paths);
+    const copies = await source.copies?.of(target.name);
+    const { wanted, remove } = choose(source, there, copies, target);
     for (const candidate of wanted) {
       try {
-        const pushed = await pushArchive(source, to, candidate, there, target.remove, options);
+        const pushed = await pushArchive(source, to, candidate, there, { target, copies }, options);
         if (pushed !== undefined) report.pushed.push(pushed);
         if (!target.remove || dryRun) continue;
         await removeTransferred(source.store, source.pathOf(candidate.parsed, candidate.name));
@@ -103,42 +98,6 @@ export async function pushTo(
   return report;
 }
 
-/** An unmounted disk looks like an empty one: a copy of the archive store has its mark. */
-async function checkTarget(to: Store, { name }: PushTarget, { init, dryRun }: PushOptions): Promise<void> {
-  if ((await to.stat(MARK))?.kind === 'file') return;
-  if (!init) {
-    throw cannot('archive-store', 'push to', to.url, `it has no ${MARK}: not mounted, or not set up`, {
-      hint: `only where it is new: archiver push ${name} --init`,
-    });
-  }
-  if (dryRun) return;
-  const upload = await to.create(MARK);
-  try {
-    await upload.write(
-      Buffer.from('Copies of archives of garner lie here. Without this file, none is pruned.\n'),
-    );
-    await upload.publish();
-  } finally {
-    await upload.abort();
-  }
-}
-
-/** @returns the archives at the target that have a checksum file, by name */
-async function listTarget(to: Store, { candidates, pathOf }: Source): Promise<Map<string, StoreEntry>> {
-  const directories = new Set(candidates.map(({ parsed, name }) => dirname(pathOf(parsed, name))));
-  const there = new Map<string, StoreEntry>();
-  for (const directory of directories) {
-    const entries = await to.list(directory === '.' ? '' : directory);
-    const names = new Set(entries.map(({ name }) => name));
-    for (const entry of entries) {
-      const archive = archiveOf(entry);
-      if (archive === undefined || entry.kind !== 'file' || !names.has(`${entry.name}.sha256`)) continue;
-      there.set(archive.name, entry);
-    }
-  }
-  return there;
-}
-
 interface Choice {
   wanted: Candidate[];
   /** Per application of a host: what retention lets go at the target, and of how many. */
@@ -148,13 +107,17 @@ interface Choice {
 /** With retention, what the target would prune at once isn't sent. */
 function choose(
   { candidates, timeOf }: Source,
-  there: ReadonlyMap<string, StoreEntry>,
+  there: ReadonlyMap<string, Copy>,
+  copies: ReadonlyMap<string, CopyRow> | undefined,
   { retention }: PushTarget,
 ): Choice {
   if (retention === undefined) return { wanted: [...candidates], remove: [] };
   const times = new Map([...there.keys()].map((name) => [name, timeOf(name)]));
   for (const { name, time } of candidates) times.set(name, time);
-  const points = [...times].map(([id, time]) => ({ id, time, verified: true }));
+  // what was never read there, or was found bad, pushes out nothing that was
+  const isKnownGood = (name: string): boolean =>
+    !there.has(name) || copies === undefined || copies.get(name)?.problem === null;
+  const points = [...times].map(([id, time]) => ({ id, time, verified: isKnownGood(id) }));
   const groups = Map.groupBy(points, ({ id }) => {
     const { host, application, instance } = parseName(id) as ArchiveName;
     return `${host}/${groupName(application, instance)}`;
@@ -177,34 +140,44 @@ function choose(
 
 /** @returns undefined where it is there already */
 async function pushArchive(
-  { store, pathOf }: Source,
+  { store, pathOf, copies: known }: Source,
   to: Store,
   candidate: Candidate,
-  there: ReadonlyMap<string, StoreEntry>,
-  prove: boolean,
+  there: ReadonlyMap<string, Copy>,
+  { target, copies }: { target: PushTarget; copies: ReadonlyMap<string, CopyRow> | undefined },
   { dryRun, signal, onBytes }: PushOptions,
 ): Promise<PushReport['pushed'][number] | undefined> {
   const { name, parsed, sizeBytes, modifiedMs } = candidate;
   const path = pathOf(parsed, name);
   const digests = await readSidecars(store, path);
   const pushed = { name, sizeBytes, sha256: digests.sha256 as string };
-  const entry = there.get(name);
+  const entry = there.get(name)?.entry;
   if (dryRun) return entry === undefined ? pushed : undefined;
   if (entry !== undefined) {
-    const known = await readSidecars(to, path);
-    if (known.sha256 !== digests.sha256 || entry.sizeBytes !== sizeBytes) {
+    const copy = copies?.get(name);
+    if (copy?.problem) {
+      throw cannot('checksum-mismatch', 'push', name, `its copy there was found bad on ${copy.read_at}`, {
+        hint: `look why; then remove it at ${to.url}, and it is pushed again`,
+      });
+    }
+    const beside = await readSidecars(to, path);
+    if (beside.sha256 !== digests.sha256 || entry.sizeBytes !== sizeBytes) {
       throw cannot('store-exists', 'push', name, 'another archive of that name is at the target', {
         hint: 'compare the two: one of them was made anew or damaged',
       });
     }
     // it was read back when it came; that it is still so must be known before it goes here
-    if (prove) await verifyDigests(to, path, signal);
+    if (target.remove) await verifyDigests(to, path, signal);
     return undefined;
   }
   const source = { sizeBytes, modifiedMs };
   const both = { from: store, fromPath: path, to, toPath: path };
   const { readBack, resumedBytes } = await transfer({ ...both, signal, onBytes, digests, source });
   if (!readBack) await verifyDigests(to, path, signal);
+  await known?.note({
+    ...{ target: target.name, name, size_bytes: sizeBytes },
+    ...{ read_at: new Date().toISOString(), problem: null },
+  });
   const went = resumedBytes > 0 ? `, ${formatSize(resumedBytes)} of it before` : '';
   info(`${name} pushed${went}`);
   return pushed;
@@ -233,9 +206,9 @@ async function pushHistories({ store, histories }: Source, to: Store): Promise<v
 
 async function pruneTarget(
   to: Store,
-  { pathOf, held }: Source,
+  { pathOf, held, copies }: Source,
   remove: Choice['remove'],
-  there: ReadonlyMap<string, StoreEntry>,
+  there: ReadonlyMap<string, Copy>,
   { dryRun, allowLarge, signal }: PushOptions,
   report: PushReport,
 ): Promise<void> {
@@ -257,7 +230,10 @@ async function pruneTarget(
     }
     for (const name of names.filter((one) => there.has(one))) {
       signal.throwIfAborted();
-      if (!dryRun) await removeTransferred(to, pathOf(parseName(name) as ArchiveName, name));
+      if (!dryRun) {
+        await removeTransferred(to, pathOf(parseName(name) as ArchiveName, name));
+        await copies?.forget(report.target, name);
+      }
       report.pruned.push(name);
     }
   }

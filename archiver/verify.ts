@@ -33,11 +33,27 @@ export interface VerifyReport {
   leftCount: number;
 }
 
-/** Verifies the archives of some hosts. */
+/** Something that can be read again. */
+export interface Due {
+  name: string;
+  /** Its host, or where it lies. */
+  subject: string;
+  /** When it was read last; null: never. */
+  readAt: string | null;
+  sizeBytes: number;
+  /** @returns undefined where it is not kept any more */
+  verify(): Promise<'digest' | 'content' | undefined>;
+}
+
+/**
+ * Verifies the archives of some hosts.
+ * @param elsewhere copies at further places, of which those that are due take their turn
+ */
 export async function verifyHosts(
   run: Run,
   hosts: HostConfiguration[],
   { olderThanMs, forMs, limitBytes = Number.POSITIVE_INFINITY, bytesPerSecond, lock }: VerifyOptions,
+  elsewhere: readonly Due[] = [],
 ): Promise<VerifyReport> {
   const { catalog, signal, now } = run;
   const before = new Date(now.getTime() - olderThanMs).toISOString();
@@ -45,30 +61,39 @@ export async function verifyHosts(
     ['present'],
     hosts.map(({ name }) => name),
   );
-  const due = all
+  const here = all.map(
+    (row): Due => ({
+      name: row.name,
+      subject: row.host,
+      readAt: row.verified_at,
+      sizeBytes: row.size_bytes,
+      verify: () => verifyOne(run, row, { bytesPerSecond, lock }),
+    }),
+  );
+  const due = [...here, ...elsewhere]
     // a time of the future is from a wrong clock, and says nothing
-    .filter(({ verified_at: at }) => at === null || at <= before || at > now.toISOString())
-    .toSorted((a, b) => ((a.verified_at ?? '') < (b.verified_at ?? '') ? -1 : 1));
-  const dueBytes = due.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
+    .filter(({ readAt: at }) => at === null || at <= before || at > now.toISOString())
+    .toSorted((a, b) => ((a.readAt ?? '') < (b.readAt ?? '') ? -1 : 1));
+  const dueBytes = due.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const progress = startProgress('verify', Math.min(dueBytes, limitBytes));
   const report: VerifyReport = { verified: [], failed: [], leftCount: 0 };
   const started = performance.now();
   let readBytes = 0;
-  for (const [index, row] of due.entries()) {
+  for (const [index, { name, subject, sizeBytes, verify }] of due.entries()) {
     const isOver = forMs !== undefined && performance.now() - started >= forMs;
-    if (isOver || (index > 0 && readBytes + row.size_bytes > limitBytes)) {
+    if (isOver || (index > 0 && readBytes + sizeBytes > limitBytes)) {
       report.leftCount = due.length - index;
       break;
     }
     try {
-      const level = await verifyOne(run, row, { bytesPerSecond, lock });
-      if (level !== undefined) report.verified.push({ name: row.name, level });
+      const level = await verify();
+      if (level !== undefined) report.verified.push({ name, level });
     } catch (error) {
       signal.throwIfAborted();
-      report.failed.push({ name: row.name, ...tellFailure(row.host, error) });
+      report.failed.push({ name, ...tellFailure(subject, error) });
     }
-    readBytes += row.size_bytes;
-    progress.add(row.size_bytes);
+    readBytes += sizeBytes;
+    progress.add(sizeBytes);
   }
   progress.done();
   return report;

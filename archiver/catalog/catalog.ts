@@ -7,6 +7,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { Kysely, sql } from 'kysely';
 import { createFile, makeDirectory, partPath, publish, syncFile } from '../../lib/durable.ts';
 import { cannot, GarnerError } from '../../lib/errors.ts';
+import { type CopiesCatalog, changeCopies } from './copies.ts';
 import { nodeSqliteDialect } from './dialect.ts';
 import { changeRuns, type RunsCatalog } from './runs.ts';
 import {
@@ -49,7 +50,7 @@ export interface Poll {
   error: { code: string; message: string } | null;
 }
 
-export interface Catalog extends RunsCatalog, AsyncDisposable {
+export interface Catalog extends RunsCatalog, CopiesCatalog, AsyncDisposable {
   readonly file: string;
   find(name: string): Promise<ArchiveRow | undefined>;
   /** @returns archives in one of these states, by host, application and time; of all hosts where none is given */
@@ -183,6 +184,7 @@ function wrap(db: Kysely<Schema>, connection: DatabaseSync, file: string): Catal
     file,
     find: (name) => db.selectFrom('archives').selectAll().where('name', '=', name).executeTakeFirst(),
     ...changeRuns(db),
+    ...changeCopies(db),
     each: (states, hosts) => ordered(states, hosts).stream(),
     list: (states, hosts) => ordered(states, hosts).execute(),
     newestVerified: ({ host, application, instance }, until) =>

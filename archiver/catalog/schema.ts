@@ -148,8 +148,23 @@ export interface HistoriesTable {
   damaged_count: number;
 }
 
+/** Archives at further places. */
+export interface CopiesTable {
+  /** The target's name in archiver.yaml. */
+  target: string;
+  name: string;
+  size_bytes: number;
+  /** When it was read there last. */
+  read_at: string;
+  /** The error's code where it was found bad. */
+  problem: string | null;
+}
+
+export type CopyRow = Selectable<CopiesTable>;
+
 export interface Schema {
   archives: ArchivesTable;
+  copies: CopiesTable;
   events: EventsTable;
   hosts: HostsTable;
   transfers: TransfersTable;
@@ -239,6 +254,15 @@ export const SCHEMA_STEPS: readonly string[] = [
     SELECT host, application, instance, count(*) AS archive_count, sum(size_bytes) AS size_bytes,
       min(received_at) AS first_received_at, max(received_at) AS last_received_at, max(time) AS newest_time
     FROM archives WHERE state IN ('present', 'removing') GROUP BY host, application, instance;`,
+
+  `CREATE TABLE copies (
+    target TEXT NOT NULL,
+    name TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    read_at TEXT NOT NULL,
+    problem TEXT,
+    PRIMARY KEY (target, name)
+  ) STRICT;`,
 ];
 
 export const SCHEMA_VERSION = SCHEMA_STEPS.length;

@@ -6,6 +6,7 @@ import { parseDuration, parseSize, plural } from '../../lib/text.ts';
 import { type CommonOptions, type Result, setUp, withStore } from '../run.ts';
 import { lockScrub, lockStore } from '../store-lock.ts';
 import { verifyHosts } from '../verify.ts';
+import { duePlaces } from '../verify-places.ts';
 import { printJson, verb } from './verb.ts';
 
 interface VerifyCommandOptions extends CommonOptions {
@@ -41,7 +42,14 @@ export function declareVerify(program: Command, context: CommandContext): void {
       const report = await withStore(
         setup,
         'verify',
-        (run) => verifyHosts(run, setup.hosts, { olderThanMs, forMs, limitBytes, bytesPerSecond, lock }),
+        async (run) => {
+          await using opened = new AsyncDisposableStack();
+          const { due, failed } =
+            names.length > 0 ? { due: [], failed: [] } : await duePlaces(run, opened, bytesPerSecond);
+          const limits = { olderThanMs, forMs, limitBytes, bytesPerSecond, lock };
+          const report = await verifyHosts(run, setup.hosts, limits, due);
+          return { ...report, failed: [...failed, ...report.failed] };
+        },
         lockScrub,
       );
       const result: Result = report.failed.length > 0 ? 'failed' : 'ok';
