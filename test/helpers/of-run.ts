@@ -1,5 +1,5 @@
 // What the test files of one vitest run share: it is made by the first that needs it.
-import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -8,6 +8,7 @@ const VARIABLE = 'TEST_RUN_DIRECTORY';
 /** For vitest's globalSetup. */
 export default function setup(): () => void {
   const directory = mkdtempSync(join(tmpdir(), 'garner-run-'));
+  chmodSync(directory, 0o755); // accounts of servers read what is theirs
   process.env[VARIABLE] = directory;
   return () => rmSync(directory, { recursive: true, force: true });
 }
@@ -17,8 +18,8 @@ export default function setup(): () => void {
  * @returns the directory that all workers of this run get for that name; not to be written to
  */
 export async function onceInRun(name: string, make: (directory: string) => Promise<void>): Promise<string> {
-  const shared = process.env[VARIABLE];
-  if (shared === undefined) throw new Error('vitest has not run its globalSetup');
+  if (process.env[VARIABLE] === undefined) process.once('exit', setup()); // benchmarks start servers too
+  const shared = process.env[VARIABLE] as string;
   const made = join(shared, name);
   if (existsSync(made)) return made;
   const directory = mkdtempSync(join(shared, `making-${name}-`));
