@@ -8,6 +8,8 @@ export interface S3TargetOptions {
   url: string;
   /** Keys as AWS' tools have them in a file; without it: the environment, AWS' own files, the role of the machine. */
   credentialsFile?: string | undefined;
+  /** The keys themselves, where they are in a configuration. */
+  credentials?: { accessKeyId: string; secretAccessKey: string } | undefined;
   /** Waits until so many bytes more may be asked for, or sent. */
   pace?: ((count: number) => Promise<void>) | undefined;
   /** Ends all that is under way. */

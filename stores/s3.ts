@@ -20,10 +20,10 @@ import { checkStorePath, isPart, isPlainName, MAX_ENTRIES, type Store, type Stor
  * Opens a bucket, or what has a prefix in it, as a store. Nothing is sent yet.
  * @throws configuration, configuration-permissions
  */
-export function openS3Store({ url, credentialsFile, pace, signal }: S3TargetOptions): Store {
+export function openS3Store({ url, credentialsFile, credentials, pace, signal }: S3TargetOptions): Store {
   const target = readS3Target(url);
   const { endpoint, region, pathStyle, profile } = target;
-  const client = openS3({ endpoint, region, pathStyle, profile, credentialsFile });
+  const client = openS3({ endpoint, region, pathStyle, profile, credentialsFile, credentials });
   if (pace !== undefined) paceBodies(client, pace);
   const ended = new AbortController();
   const bucket = {

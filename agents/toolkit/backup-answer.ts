@@ -28,7 +28,7 @@ export async function answerOf(
   try {
     using context = prepare();
     host = context.settings.GARNER_HOST;
-    const { archive, warnings } = await backUp(context);
+    const { archive, warnings, uploaded } = await backUp(context);
     const { path, sizeBytes, digests: checksums, manifest } = archive;
     const { application, instance, version, finishedAt, members, crossChecks = [] } = manifest;
     const { withheld = [] } = manifest;
@@ -39,7 +39,8 @@ export async function answerOf(
     const digests = { sizeBytes, sha256, sha1 };
     const identity = { application, instance, host, version };
     const content = { members, crossChecks, withheld, warnings };
-    const json = { result, archive: path, ...digests, ...identity, ...times, ...content, error: null };
+    const where = { archive: path, ...(uploaded !== undefined && { uploaded }) };
+    const json = { result, ...where, ...digests, ...identity, ...times, ...content, error: null };
     return { archive: path, error: undefined, exitCode, json };
   } catch (caught) {
     return failedAnswer(agent, instance, caught, { host, startedAt });

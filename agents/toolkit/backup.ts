@@ -20,6 +20,8 @@ export interface Backup {
   archive: PublishedArchive;
   /** Those of the manifest, and those that came after it was written. */
   warnings: Warning[];
+  /** Where it was uploaded to, if it was. */
+  uploaded?: string;
 }
 
 /**

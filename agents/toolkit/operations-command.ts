@@ -11,6 +11,7 @@ import { cannot, EXIT, formatError } from '../../lib/errors.ts';
 import { info, warn, writeStderr } from '../../lib/log.ts';
 import { redact } from '../../lib/redact.ts';
 import { escapeControls } from '../../lib/text.ts';
+import { readS3Target } from '../../stores/s3-target.ts';
 import { answerOf, type BackupAnswer, failedAnswer, failureOf } from './backup-answer.ts';
 import {
   type CommonOptions,
@@ -135,9 +136,12 @@ async function run(
   const prepare = (): ReturnType<Prepare> => prepareRun(prepareWith(agent, context.known), options);
   const startedAt = new Date();
   let selected: Operation[];
+  let target: OperationsFile['target'];
   try {
     using run = prepare();
-    selected = select(names, options, readFile(options, run, context));
+    const file = readFile(options, run, context);
+    ({ target } = file);
+    selected = select(names, options, file);
   } catch (caught) {
     if (json) printJson(failedAnswer(agent, instance, caught, { host: null, startedAt }).json);
     throw caught;
@@ -148,7 +152,7 @@ async function run(
     const own = operationInstance(operation, instance);
     const answer = await answerOf(agent, own, prepare, async (run) => {
       const { backUpOperation } = await import('./operations-run.ts');
-      return backUpOperation(agent, operation, own, run);
+      return backUpOperation(agent, operation, own, run, target);
     });
     done.push({ operation, answer });
     const { archive, error } = answer;
@@ -171,8 +175,6 @@ function select(names: readonly string[], { all }: Options, file: OperationsFile
     });
   const selected = all ? file.operations : selectOperations(file, names);
   info(`operations of ${file.file}`);
-  if (file.hasBucket)
-    info('nothing is uploaded to the bucket of that file yet: what is made stays in the work directory');
   for (const { name, command } of selected) {
     if (passwordsIn(command).length === 0) continue;
     warn(`operation ${name}: ps shows every user of this host the password in its command`);
@@ -207,7 +209,7 @@ function outcomeOf(done: readonly Done[]): Omit<BackupAnswer, 'archive'> {
 /** What would be run; nothing is. */
 async function describe(
   agent: AgentDefinition,
-  { file, operations }: OperationsFile,
+  { file, operations, target }: OperationsFile,
   instance: string | undefined,
   context: AgentContext,
 ) {
@@ -222,11 +224,19 @@ async function describe(
     persianDate: operation.persianDate,
     instance: operationInstance(operation, instance),
   }));
-  return { ...identity, version, file, databases: [], trees };
+  const bucket = target === undefined ? null : readS3Target(target.url).url;
+  return { ...identity, version, file, bucket, databases: [], trees };
 }
 
-function formatDescription({ title, host, file, trees }: Awaited<ReturnType<typeof describe>>): string {
+function formatDescription({
+  title,
+  host,
+  file,
+  bucket,
+  trees,
+}: Awaited<ReturnType<typeof describe>>): string {
   const lines = [`${title} of ${file} on ${host}`];
+  if (bucket !== null) lines.push(`uploaded to ${bucket}`);
   for (const { operation, command, fileName, persianDate, instance } of trees) {
     lines.push(`operation ${operation}: archives command.${instance}`, `  runs: ${command}`);
     if (fileName !== null) lines.push(`  file: ${fileName}${persianDate ? ' (Jalali dates)' : ''}`);

@@ -1,9 +1,11 @@
 // Runs one operation: its command fills a fresh folder in the work directory, which becomes an archive or a zip and is removed
-// again, however the run ends. One that is cut off leaves it to the next run, which sweeps it.
+// again, however the run ends. One that is cut off leaves it to the next run, which sweeps it. Where there is a bucket, the run
+// has done well only when what it made is there too.
 import { existsSync, mkdirSync, mkdtempSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { groupName } from '../../archive/name.ts';
+import type { PublishedArchive } from '../../archive/write.ts';
 import { PART_PREFIX, removeTree } from '../../lib/durable.ts';
 import { cannot, causeText, type GarnerError } from '../../lib/errors.ts';
 import { info, warn } from '../../lib/log.ts';
@@ -11,8 +13,10 @@ import { describeExit, type Ended, startPipeline } from '../../lib/process.ts';
 import { formatSize, plural } from '../../lib/text.ts';
 import { type Backup, backUp } from './backup.ts';
 import type { AgentContext, AgentDefinition, TreeSource } from './define-agent.ts';
+import { makeArchive } from './make-archive.ts';
 import type { Operation } from './operations.ts';
 import { fillIn, formatDate, withoutPasswords } from './operations-text.ts';
+import { type UploadTarget, upload } from './operations-upload.ts';
 import { zipInto, zipName } from './operations-zip.ts';
 import { memberName } from './sources.ts';
 import { walkTree } from './walk.ts';
@@ -24,6 +28,7 @@ const LONGEST_LINE_CHARS = 4000;
 /**
  * Runs an operation and keeps what it made.
  * @param instance of its archives
+ * @param target where it is uploaded to; undefined: nowhere
  * @throws program-failed where the command fails, or makes nothing; whatever makes a backup fail
  */
 export async function backUpOperation(
@@ -31,6 +36,7 @@ export async function backUpOperation(
   operation: Operation,
   instance: string,
   context: AgentContext,
+  target?: UploadTarget | undefined,
 ): Promise<Backup> {
   const { name, fileName, persianDate } = operation;
   const isZip = fileName !== undefined && /\.zip$/i.test(fileName);
@@ -61,14 +67,21 @@ export async function backUpOperation(
     await runCommand(operation, command, parent as string, context.signal);
     checkFilled(operation, tree);
   };
+  let uploaded: string | undefined;
+  const send = async (archive: PublishedArchive): Promise<PublishedArchive> => {
+    if (target !== undefined)
+      uploaded = await upload(archive, file || basename(archive.path), target, context.signal);
+    return archive;
+  };
   try {
     if (isZip) {
-      return await backUp(agent, instance, context, async (run, workDir) => {
-        const target = zipName(file, workDir);
+      const backup = await backUp(agent, instance, context, async (run, workDir) => {
+        const path = zipName(file, workDir);
         const tree = makeFolder(workDir.path);
         await fillFolder(tree);
-        return zipInto(target, tree, run, workDir);
+        return send(await zipInto(path, tree, run, workDir));
       });
+      return { ...backup, ...(uploaded !== undefined && { uploaded }) };
     }
     let tree: TreeSource | undefined;
     const archived: AgentDefinition = {
@@ -80,7 +93,10 @@ export async function backUpOperation(
       },
       product: { make: () => fillFolder(tree as TreeSource), discard: async () => {} },
     };
-    return await backUp(archived, instance, context);
+    const backup = await backUp(archived, instance, context, async (run, workDir) =>
+      send(await makeArchive(run, workDir)),
+    );
+    return { ...backup, ...(uploaded !== undefined && { uploaded }) };
   } finally {
     if (parent !== undefined) removeFolder(parent);
   }

@@ -10,7 +10,9 @@ import { registerSecret } from '../../lib/redact.ts';
 import { configDirectory } from '../../lib/settings.ts';
 import { parseJson, parseYaml } from '../../lib/strict-yaml.ts';
 import { readTrustedText } from '../../lib/trusted-file.ts';
+import { readS3Target } from '../../stores/s3-target.ts';
 import { passwordsIn } from './operations-text.ts';
+import { hamsterTarget, type UploadTarget } from './operations-upload.ts';
 
 export interface Operation {
   /** As the file has it; also the folder's name. */
@@ -25,8 +27,8 @@ export interface Operation {
 export interface OperationsFile {
   file: string;
   operations: Operation[];
-  /** Whether the file says where results are to be uploaded. */
-  hasBucket: boolean;
+  /** Where results are uploaded to; undefined: they stay here. */
+  target: UploadTarget | undefined;
 }
 
 /** How the file is called, where nothing says so. */
@@ -48,16 +50,39 @@ export const operationSchema = z.strictObject({
   persianDate: z.boolean().default(false),
 });
 
+/** @returns what a function reads; what it finds wrong is an issue of the file */
+function readTarget(
+  read: () => UploadTarget | undefined,
+  context: z.RefinementCtx,
+): UploadTarget | undefined {
+  try {
+    const target = read();
+    if (target !== undefined) readS3Target(target.url);
+    return target;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    context.addIssue({ code: 'custom', message });
+    return undefined;
+  }
+}
+
 const yamlSchema = z
-  .strictObject({ operations: z.record(name, operationSchema) })
-  .transform(({ operations }) => ({
+  .strictObject({
+    bucket: z.string().optional(),
+    credentialsFile: z.string().regex(/^\//, 'it is no absolute path').optional(),
+    operations: z.record(name, operationSchema),
+  })
+  .transform(({ operations, bucket: url, credentialsFile }, context) => ({
     operations: Object.entries(operations).map(([name, { fileName, ...rest }]) => ({
       name,
       fileName,
       ...rest,
     })),
     secretKey: '',
-    hasBucket: false,
+    target: readTarget(
+      () => (url === undefined ? undefined : { url, credentialsFile, credentials: undefined }),
+      context,
+    ),
   }));
 
 const hamsterSchema = z
@@ -75,15 +100,15 @@ const hamsterSchema = z
       }),
     ),
   })
-  .transform(({ EndpointURL, SecretKey, Operations }) => ({
+  .transform(({ Operations, ...server }, context) => ({
     operations: Operations.map(({ Name, Command, RemoteFileName, PersianDate }) => ({
       name: Name,
       command: Command,
       fileName: RemoteFileName,
       persianDate: PersianDate,
     })),
-    secretKey: SecretKey,
-    hasBucket: EndpointURL !== '',
+    secretKey: server.SecretKey,
+    target: readTarget(() => hamsterTarget(server), context),
   }));
 
 /**
@@ -120,7 +145,7 @@ function readIfThere(file: string): string | undefined {
 
 function parse(file: string, text: string): OperationsFile {
   const isYaml = /\.ya?ml$/.test(file);
-  const { operations, secretKey, hasBucket } = isYaml
+  const { operations, secretKey, target } = isYaml
     ? parseYaml(text, { file, schema: yamlSchema, hint: HINT })
     : parseJson(text, { file, schema: hamsterSchema, hint: HINT });
   const secrets = [secretKey, ...operations.flatMap(({ command }) => passwordsIn(command))].filter(Boolean);
@@ -134,7 +159,7 @@ function parse(file: string, text: string): OperationsFile {
   }
   if (operations.length === 0)
     throw cannot('configuration', 'use', file, 'it has no operation', { hint: HINT });
-  return { file, operations, hasBucket };
+  return { file, operations, target };
 }
 
 /**
