@@ -91,7 +91,8 @@ export async function pushTo(
     }
     if (!dryRun) await pushHistories(source, to);
     // what failed may be what the others would be pruned for
-    if (report.failures.length === 0) await pruneTarget(to, source, remove, there, options, report);
+    if (report.failures.length === 0)
+      await pruneBoth(to, source, { remove, removesHere: target.remove }, there, options, report);
   } catch (error) {
     fail(error);
   }
@@ -100,16 +101,16 @@ export async function pushTo(
 
 interface Choice {
   wanted: Candidate[];
-  /** Per application of a host: what retention lets go at the target, and of how many. */
+  /** Per application of a host: what retention lets go at the target, and in a work directory, and of how many. */
   remove: { subject: string; names: string[]; of: number }[];
 }
 
-/** With retention, what the target would prune at once isn't sent. */
+/** With retention, what the target would prune at once isn't sent: where archives are removed here, it goes as it is. */
 function choose(
   { candidates, timeOf }: Source,
   there: ReadonlyMap<string, Copy>,
   copies: ReadonlyMap<string, CopyRow> | undefined,
-  { retention }: PushTarget,
+  { retention, remove: removesHere }: PushTarget,
 ): Choice {
   if (retention === undefined) return { wanted: [...candidates], remove: [] };
   const times = new Map([...there.keys()].map((name) => [name, timeOf(name)]));
@@ -122,17 +123,22 @@ function choose(
     const { host, application, instance } = parseName(id) as ArchiveName;
     return `${host}/${groupName(application, instance)}`;
   });
+  const isSent = new Set(candidates.map(({ name }) => name));
+  const mayGo = ({ id }: { id: string }): boolean => there.has(id) || (removesHere && isSent.has(id));
   const plans = [...groups].map(([subject, members]) => ({
     subject,
     ...plan(members, retention, new Date()),
-    of: members.filter(({ id }) => there.has(id)).length,
+    of: members.filter(mayGo).length,
   }));
   const kept = new Set(plans.flatMap(({ keep }) => keep.map(({ id }) => id)));
   return {
     wanted: candidates.filter(({ name }) => kept.has(name)),
     remove: plans.map(({ subject, remove, of }) => ({
       subject,
-      names: remove.map(({ id }) => id).filter((id) => there.has(id)),
+      names: remove
+        .filter(mayGo)
+        .map(({ id }) => id)
+        .toSorted(),
       of,
     })),
   };
@@ -204,10 +210,11 @@ async function pushHistories({ store, histories }: Source, to: Store): Promise<v
   }
 }
 
-async function pruneTarget(
+/** What is kept has been proven at the target before. */
+async function pruneBoth(
   to: Store,
-  { pathOf, held, copies }: Source,
-  remove: Choice['remove'],
+  { store, candidates, pathOf, held, copies }: Source,
+  { remove, removesHere }: { remove: Choice['remove']; removesHere: boolean },
   there: ReadonlyMap<string, Copy>,
   { dryRun, allowLarge, signal }: PushOptions,
   report: PushReport,
@@ -228,13 +235,17 @@ async function pruneTarget(
         { hint: 'look with archiver push --dry-run; if it is right: archiver push --allow-large' },
       );
     }
-    for (const name of names.filter((one) => there.has(one))) {
+    for (const name of names) {
       signal.throwIfAborted();
-      if (!dryRun) {
-        await removeTransferred(to, pathOf(parseName(name) as ArchiveName, name));
-        await copies?.forget(report.target, name);
+      const path = pathOf(parseName(name) as ArchiveName, name);
+      if (there.has(name)) {
+        if (!dryRun) await removeTransferred(to, path);
+        if (!dryRun) await copies?.forget(report.target, name);
+        report.pruned.push(name);
       }
-      report.pruned.push(name);
+      if (!removesHere || !candidates.some((one) => one.name === name)) continue;
+      if (!dryRun) await removeTransferred(store, path);
+      report.removed.push(name);
     }
   }
 }

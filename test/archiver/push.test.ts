@@ -129,6 +129,25 @@ describe('from a work directory', () => {
     await expect(archiver.runHere(['push', 't0'])).rejects.toMatchObject({ code: 'locked' });
   });
 
+  test('what retention would not keep at the target goes from here as it is, once what it keeps is proven there', async () => {
+    const [work, inbox] = [archiver.workDir('web1'), archiver.workDir('inbox')];
+    const names: string[] = [];
+    for (const days of [4, 3, 2, 1])
+      names.push((await makeArchive(work, { host: 'web1', time: daysAgo(days) })).name);
+    writeFileSync(
+      archiver.configFile,
+      `push: {inbox: {to: "file://${inbox}", from: ${work}, remove: true, retention: {last: 2}}}\n`,
+    );
+    // much at once needs a flag here too; a failure keeps all
+    expect(await push()).toMatchObject({ error: { code: 'prune-refused' }, removed: names.slice(2) });
+    expect(await whole(inbox)).toEqual(names.slice(2));
+    expect(await whole(work)).toEqual(names.slice(0, 2));
+    expect(await push({ dryRun: true, allowLarge: true })).toMatchObject({ removed: names.slice(0, 2) });
+    expect(await push({ allowLarge: true })).toMatchObject({ result: 'ok', removed: names.slice(0, 2) });
+    expect(readdirSync(work)).toEqual([]);
+    expect(await whole(inbox)).toEqual(names.slice(2));
+  });
+
   test('a full target leaves nothing under a final name there, and everything here', async () => {
     const [work, inbox] = [archiver.workDir('web1'), archiver.workDir('inbox')];
     const { name } = await makeArchive(work, {
@@ -226,7 +245,7 @@ describe('a host that was broken into', () => {
 
 test.each([
   ['push: {a: {to: "file:///x"}}', /push\.a\.from: it is missing, and there is no archive store/],
-  ['push: {a: {to: "http://x", from: /w}}', /only sftp:\/\/ and file:\/\/ URLs are stores/],
+  ['push: {a: {to: "http://x", from: /w}}', /only sftp:\/\/, s3:\/\/ and file:\/\/ URLs are stores/],
   ['archive: /a\npush: {a: {to: "file:///x", remove: true}}', /push\.a\.remove: .* say `from` too/],
   ['push: {a: {to: "file:///x", from: /w, kep: 1}}', /push\.a\.kep: unknown key/],
   ['archive: /a\nhosts: {}', /push: it is missing/],
