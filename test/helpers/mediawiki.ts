@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32, deflateSync } from 'node:zlib';
 import { execa } from 'execa';
 import { freePort } from './mariadb.ts';
+import { compiledPhp } from './php.ts';
 
 const PACKAGE = '/usr/share/mediawiki';
 /** What is not linked: the archive's trees, and what is of no use here. */
@@ -67,8 +68,14 @@ export async function createWiki(options: { directory: string; database: string 
   const url = `http://127.0.0.1:${port}`;
   const env = { MW_INSTALL_PATH: directory };
 
+  const compiled = await compiledPhp();
   const maintain: Wiki['maintain'] = async (script, args, input = '') =>
-    (await execa('php', [join(directory, 'maintenance', `${script}.php`), ...args], { env, input })).stdout;
+    (
+      await execa('php', [...compiled, join(directory, 'maintenance', `${script}.php`), ...args], {
+        env,
+        input,
+      })
+    ).stdout;
 
   layOut(directory);
   const databaseOptions =

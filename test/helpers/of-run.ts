@@ -15,7 +15,7 @@ export default function setup(): () => void {
 
 /**
  * @param make gets a fresh directory and fills it; two workers may do so at once, and the first one's stays
- * @returns the directory that all workers of this run get for that name; not to be written to
+ * @returns the directory that all workers of this run get for that name; what is in it is not to be changed
  */
 export async function onceInRun(name: string, make: (directory: string) => Promise<void>): Promise<string> {
   if (process.env[VARIABLE] === undefined) process.once('exit', setup()); // benchmarks start servers too

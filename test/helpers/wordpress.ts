@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { freePort } from './mariadb.ts';
+import { compiledPhp } from './php.ts';
 
 const PACKAGE = '/usr/share/wordpress';
 /** Two thirds of the package, which pages of visitors do without. */
@@ -102,7 +103,11 @@ export async function createWordpress(
   mkdirSync(theme, { recursive: true });
   writeFileSync(join(theme, 'style.css'), '/*\nTheme Name: Garner\n*/\n');
   writeFileSync(join(theme, 'index.php'), THEME);
-  const { stdout } = await execa('php', ['-d', 'display_errors=stderr', '--', directory], { input: FILL });
+  const { stdout } = await execa(
+    'php',
+    [...(await compiledPhp()), '-d', 'display_errors=stderr', '--', directory],
+    { input: FILL },
+  );
   const picture = `${url}${stdout.trim()}`;
 
   // setpriv: it ends with the test process, however that ends
