@@ -44,15 +44,15 @@ export async function decodeMember(
       yield chunk;
     }
   }
-  const commands = decoders(member.encoding, identityFile);
   const program = typeof sink === 'object' ? sink : undefined;
   const take = typeof sink === 'function' ? sink : undefined;
-  if (program !== undefined) commands.push(program);
 
   let sizeBytes = 0;
   let failure: Error | undefined;
   const small =
     program === undefined && stored !== undefined ? decodeSmall(stored[0] as Buffer, member) : undefined;
+  const commands = small === undefined ? decoders(member.encoding, identityFile) : [];
+  if (program !== undefined) commands.push(program);
   if (small !== undefined) {
     for (const _ of hashed()); // its digest is looked at below
     sizeBytes = small.length;

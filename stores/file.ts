@@ -87,11 +87,11 @@ function findDirectory(root: string, below: string): string | undefined {
 }
 
 /** Several of these come before every file: a thread for each would cost ten times as much. */
-function lookAt(path: string): Stats | undefined {
+function lookAt(path: string, doWhat = 'open directory'): Stats | undefined {
   try {
     return lstatSync(path, { throwIfNoEntry: false });
   } catch (error) {
-    throw fail('open directory', path, error);
+    throw fail(doWhat, path, error);
   }
 }
 
@@ -136,18 +136,22 @@ function oddEntry(name: string): StoreEntry {
 /** @returns undefined where it has gone */
 async function entryOf(path: string, name: string): Promise<StoreEntry | undefined> {
   try {
-    const found = await lstat(path);
-    const kind = found.isFile() ? 'file' : found.isDirectory() ? 'directory' : 'other';
-    return { name, kind, sizeBytes: found.size, modifiedMs: found.mtimeMs };
+    return toEntry(name, await lstat(path));
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw fail('look at', path, error);
   }
 }
 
+function toEntry(name: string, found: Stats): StoreEntry {
+  const kind = found.isFile() ? 'file' : found.isDirectory() ? 'directory' : 'other';
+  return { name, kind, sizeBytes: found.size, modifiedMs: found.mtimeMs };
+}
+
 async function stat(root: string, below: string): Promise<StoreEntry | undefined> {
   const path = findPath(root, below);
-  return path === undefined ? undefined : entryOf(path, basename(below));
+  const found = path === undefined ? undefined : lookAt(path, 'look at');
+  return found === undefined ? undefined : toEntry(basename(below), found);
 }
 
 async function* read(root: string, below: string, fromBytes = 0): AsyncGenerator<Buffer> {

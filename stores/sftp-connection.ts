@@ -119,14 +119,7 @@ async function openSession(
         return received;
       },
       callback: (count, buffer) => {
-        // ssh2 gives each packet's key in a form for which Node throws and catches two errors
-        const { stackTraceLimit } = Error;
-        Error.stackTraceLimit = 0;
-        try {
-          socket.emit('data', (buffer as Buffer).subarray(0, count));
-        } finally {
-          Error.stackTraceLimit = stackTraceLimit;
-        }
+        withoutStacks(() => socket.emit('data', (buffer as Buffer).subarray(0, count)));
         return true;
       },
     },
@@ -193,7 +186,7 @@ async function openSession(
           );
       };
       try {
-        start(done);
+        withoutStacks(() => start(done));
       } catch (error) {
         done(error as Error);
       }
@@ -263,6 +256,17 @@ async function openSession(
       end(broken('it has been closed'));
     },
   };
+}
+
+/** ssh2 gives the key of each packet in a form for which Node throws two errors and catches them: their stacks cost most. */
+function withoutStacks(run: () => void): void {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    run();
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 function loginRefused({ url, login, identityFile }: Target): GarnerError {
