@@ -9,6 +9,7 @@ import { CATALOG_CASES } from './catalog-cases.ts';
 import { fillDatabase, makeFile, makeTree } from './data.ts';
 import type { BenchCommand } from './measure.ts';
 import { START_CASES } from './start-cases.ts';
+import { UPLOAD_CASES } from './upload-cases.ts';
 
 const BIN = join(import.meta.dirname, '../bin');
 const PASSWORD = 'bench';
@@ -282,6 +283,7 @@ export const BENCH_CASES: readonly BenchCase[] = [
     hosts: 100,
     prepare: (directory) => preparePoll(directory, 100),
   },
+  ...UPLOAD_CASES,
   ...CATALOG_CASES,
   ...START_CASES,
 ];
