@@ -1,10 +1,10 @@
 # Set-up, tests and the demo. `make help` lists what there is.
 export PATH := $(CURDIR)/.node/node_modules/.bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help install test lint docs demo faults bench build pack sea deb clean
+.PHONY: help install test ansible-test lint docs demo faults bench build pack sea deb clean
 
 help: ## print this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 install: ## bring Node where it is too old, the npm packages, and the commands in bin/
 	@scripts/install.sh
@@ -18,6 +18,10 @@ test: install ## run every check and test, with real servers of their own; wants
 	@biome ci --colors=off .
 	@tsc
 	@scripts/as-root.sh vitest run
+
+ansible-test: deb ## play the roles of ansible/ on hosts of their own in containers; takes some minutes, wants ansible
+	@scripts/test-packages.sh ansible ansible-lint cron logrotate sudo iproute2 acl python3-apt python3-pymysql python3-psycopg2
+	@scripts/as-root.sh unshare --net sh -c 'ip link set lo up && exec vitest run --config test/ansible/vitest.config.ts'
 
 faults: install ## break things, row by row, and write docs/faults.md; ROW=F18 for one, SEED=N for the same again, QUICK=1 for samples
 	@scripts/test-packages.sh

@@ -23,7 +23,11 @@ export interface TestContainer extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-export async function startContainer(): Promise<TestContainer> {
+/** @param network as Podman calls it: `host` is that of the test itself */
+export async function startContainer(
+  name = 'database-1',
+  network: 'none' | 'host' = 'none',
+): Promise<TestContainer> {
   const directory = mkdtempSync(join(tmpdir(), 'garner-container-'));
   const at = (name: string): string => join(directory, name);
   for (const name of ['graph', 'run', 'tmp']) mkdirSync(at(name));
@@ -40,12 +44,11 @@ export async function startContainer(): Promise<TestContainer> {
     CONTAINERS_CONF: at('containers.conf'),
     GARNER_CONTAINER_ENGINE: 'podman',
   };
-  const name = 'database-1';
   const podman = (...args: string[]) => execa('podman', args, { env });
   const running = execa(
     'podman',
     [
-      ...['run', '--interactive', '--name', name, '--network', 'none', '--cgroupns=host'],
+      ...['run', '--interactive', '--name', name, '--network', network, '--cgroupns=host'],
       // where a test may not raise limits, Podman's own would fail
       ...['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1024:1024'],
       ...['--rootfs', '/:O', 'sh', '-c', 'echo up; exec cat'],
