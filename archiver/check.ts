@@ -10,7 +10,7 @@ import { checkFlood } from './checks/flood.ts';
 import { checkPulls } from './checks/pulls.ts';
 import { checkSize } from './checks/size.ts';
 import { checkStore, readStore } from './checks/store.ts';
-import { checkUnverified } from './checks/unverified.ts';
+import { checkCopies, checkUnverified } from './checks/unverified.ts';
 import type { ArchiverConfiguration, HostConfiguration } from './configuration.ts';
 import { isWanted, loadSeries, type Series } from './series.ts';
 
@@ -48,6 +48,8 @@ export async function check(
   });
   const isAll = hosts.length === configuration.hosts.length;
   const names = hosts.map(({ name }) => name);
+  const { pullMs, verifyMs } = configuration.check;
+  const readSince = verifyMs > 0 ? new Date(now.getTime() - verifyMs).toISOString() : undefined;
   const stored = readStore(root, names, now).filter(
     ({ host }) => chosen.has(host) || (isAll && !configured.has(host)),
   );
@@ -58,9 +60,10 @@ export async function check(
       ...checkFailing(one),
       ...checkFlood(one, now),
       ...checkSize(one),
-      ...checkUnverified(one),
+      ...checkUnverified(one, readSince),
     ]),
-    ...checkPulls(hosts, known, now),
+    ...(isAll ? checkCopies(await catalog.doubtfulCopies(readSince ?? '')) : []),
+    ...checkPulls(hosts, known, pullMs, now),
     ...checkStore(stored, configuration.hosts, all),
     ...checkDisk(disk, now),
   ];

@@ -2,6 +2,7 @@
 import { isAbsolute } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { PULL_EVERY_MS } from '../archive/last-pull.ts';
 import { checkApplication } from '../archive/name.ts';
 import { durationSchema, policySchema } from '../lib/retention.ts';
 import { parseSize } from '../lib/text.ts';
@@ -134,6 +135,11 @@ const targetSchema = z
   });
 
 /** What `docs/archiver-yaml.md` says of each key stands beside it. */
+const checkSchema = z.strictObject({
+  pull: durationSchema.default(PULL_EVERY_MS),
+  verify: durationSchema.default(90 * 86_400_000),
+});
+
 export const configurationSchema = z.strictObject({
   archive: archiveRoot
     .optional()
@@ -149,7 +155,14 @@ export const configurationSchema = z.strictObject({
     .max(1000)
     .default(20)
     .describe('how many hosts, and archives, are worked on at once'),
-  bandwidth: bandwidthSchema.optional().describe('how fast bytes may come, from all hosts together'),
+  bandwidth: bandwidthSchema
+    .optional()
+    .describe('how fast bytes may come from all hosts together, and go to targets'),
+  check: checkSchema
+    .prefault({})
+    .describe(
+      'how long no pull may run, and archives not be read again, until `archiver check` tells; unset: `{pull: 26h, verify: 90d}`; `0d`: for ever',
+    ),
   retention: policySchema
     .optional()
     .describe('what stays of each application; unset: nothing is ever pruned'),

@@ -78,6 +78,8 @@ export interface ArchiverConfiguration {
   parallel: number;
   /** How fast bytes may come from all hosts together. */
   bandwidth: Bandwidth | undefined;
+  /** After what `archiver check` tells that nothing was pulled, or read again; in milliseconds, 0: never. */
+  check: { pullMs: number; verifyMs: number };
   /** undefined: nothing is ever pruned. */
   retention: Policy | undefined;
   hosts: HostConfiguration[];
@@ -93,7 +95,7 @@ export function configurationFile(option: string | undefined): string {
  * @throws configuration, naming file and key; configuration-permissions
  */
 export function readConfiguration(file: string): ArchiverConfiguration {
-  const { archive, catalog, hosts, retention, parallel, bandwidth } = readChecked(file);
+  const { archive, catalog, hosts, retention, parallel, bandwidth, check } = readChecked(file);
   if (archive === undefined) throw unusable(file, 'archive: it is missing');
   if (hosts === undefined) throw unusable(file, 'hosts: it is missing');
   return {
@@ -102,6 +104,7 @@ export function readConfiguration(file: string): ArchiverConfiguration {
     catalog: catalog ?? catalogOf(archive),
     parallel,
     bandwidth,
+    check: { pullMs: check.pull, verifyMs: check.verify },
     retention,
     hosts: Object.entries(hosts).map(([name, { quota, ...host }]) => ({
       name,

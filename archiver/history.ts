@@ -118,11 +118,29 @@ async function append(store: Store, path: string, copy: string): Promise<boolean
   }
 }
 
-/** Reads what the copied histories of a host tell and the catalog does not know. */
+/** Reads what the copied histories of a host tell and the catalog does not know, of a lost one what was put aside too. */
 export async function importHistories(catalog: Catalog, root: string, host: string): Promise<void> {
   const directory = join(root, host, HISTORY_DIRECTORY);
-  for (const name of namesIn(directory))
-    if (fileSize(join(directory, name)) !== undefined) await importHistory(catalog, directory, name, host);
+  const names = namesIn(directory)
+    .filter((name) => fileSize(join(directory, name)) !== undefined)
+    .toSorted();
+  for (const name of names.filter((one) => !ASIDE.test(one))) {
+    const aside = names.filter((one) => ASIDE.test(one) && one.replace(ASIDE, '') === name);
+    const isLost = aside.length > 0 && !(await isRead(catalog, name, host));
+    for (const one of isLost ? aside : []) await importHistory(catalog, directory, one, host, true);
+    await importHistory(catalog, directory, name, host, isLost);
+  }
+}
+
+/** What stands behind the name of a copy that was put aside. */
+const ASIDE = /\.\d{8}T\d{9}Z$/;
+
+/** @returns whether anything of a history was read before */
+async function isRead(catalog: Catalog, name: string, host: string): Promise<boolean> {
+  const group = parseHistoryFile(name, host);
+  if (group === undefined) return true;
+  const [application, instance = ''] = group.split('.') as [string, string?];
+  return (await catalog.historyPosition({ host, application, instance })).readBytes > 0;
 }
 
 function namesIn(directory: string): string[] {
@@ -141,7 +159,7 @@ async function importHistory(
   host: string,
   isNew = false,
 ): Promise<void> {
-  const group = parseHistoryFile(name, host);
+  const group = parseHistoryFile(name.replace(ASIDE, ''), host);
   if (group === undefined) return;
   const [application, instance = ''] = group.split('.') as [string, string?];
   const series = { host, application, instance };

@@ -201,6 +201,7 @@ async function pushHistories({ store, histories }: Source, to: Store): Promise<v
       const upload = await to.create(path);
       try {
         for await (const chunk of store.read(path)) await upload.write(chunk);
+        await upload.flush(); // a disk that is full is noticed before the old one goes
         await to.remove(path);
         await upload.publish();
       } finally {

@@ -101,8 +101,10 @@ async function bringBack({ catalog, now }: Run): Promise<void> {
 async function rescanHost(run: Run, host: string, report: RescanReport): Promise<void> {
   const { catalog, configuration, signal } = run;
   const stored = storedArchives(configuration.root, host);
-  const known = await catalog.list(['present', 'removing'], host);
-  for (const { name } of known.filter((row) => !stored.some((archive) => archive.name === row.name))) {
+  const rows = await catalog.list(['present', 'removing'], host);
+  const known = new Map(rows.map((row) => [row.name, row]));
+  const onDisk = new Set(stored.map(({ name }) => name));
+  for (const { name } of rows.filter((row) => !onDisk.has(row.name))) {
     await catalog.change(
       [name],
       { state: 'removed', problem: 'vanished' },
@@ -113,7 +115,7 @@ async function rescanHost(run: Run, host: string, report: RescanReport): Promise
   }
   for (const archive of stored) {
     signal.throwIfAborted();
-    const row = known.find(({ name }) => name === archive.name);
+    const row = known.get(archive.name);
     if (row?.state === 'removing') await catalog.change([row.name], { state: 'present' });
     if (row !== undefined) continue;
     try {

@@ -113,9 +113,10 @@ export async function verifyOne(
   const { catalog, configuration, signal } = run;
   const { name, host, sha256: expectedSha256 } = row;
   const path = archiveFile(configuration.root, name);
-  const isKept = async (): Promise<boolean> => {
-    const now = await catalog.find(name);
-    return now?.state === 'present' && now.sha256 === expectedSha256;
+  /** @returns its row of now; undefined where it is not kept any more */
+  const findKept = async (): Promise<ArchiveRow | undefined> => {
+    const current = await catalog.find(name);
+    return current?.state === 'present' && current.sha256 === expectedSha256 ? current : undefined;
   };
   const changed = changedMs(path);
   // what is written to while it is read has changed after this
@@ -132,17 +133,18 @@ export async function verifyOne(
     signal.throwIfAborted();
     const error = caught instanceof GarnerError ? caught : cannot('io', 'verify', name, caught);
     using held = lock === undefined ? undefined : await whenFree(lock, signal);
-    if (!(await isKept())) return undefined;
+    const current = await findKept();
+    if (current === undefined) return undefined;
     // a pull has fetched it again while this one waited: what was bad was the one before
     if (lock !== undefined && changedMs(path) !== changed)
       return await verifyOne(run, row, { bytesPerSecond });
     if (fileSize(path) === undefined) await catalog.change([name], { verified: null });
-    else if (isBad(error) && held?.isBusy?.(host) !== true) await quarantine(run, row, path, error);
+    else if (isBad(error) && held?.isBusy?.(host) !== true) await quarantine(run, current, path, error);
     // a disk that can't read it: it may be good, and counts for nothing until it was read; so does one that a pull is at
     else await catalog.change([name], { problem: error.code });
     throw error;
   }
-  if (!(await isKept())) return undefined;
+  if ((await findKept()) === undefined) return undefined;
   await catalog.change([name], { verified: level, verified_at: at, problem: null });
   info(`${host}: ${name} verified: ${level}`, { host, name, level });
   return level;

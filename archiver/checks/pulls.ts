@@ -1,5 +1,4 @@
 // Whether the archiver itself does its work: pulls run, hosts can be reached, and they are those that they were.
-import { PULL_EVERY_MS } from '../../archive/last-pull.ts';
 import { formatDuration } from '../../lib/text.ts';
 import type { HostRow } from '../catalog/schema.ts';
 import type { HostConfiguration } from '../configuration.ts';
@@ -8,10 +7,14 @@ import type { Finding } from './finding.ts';
 /** A host that is being started again can't be reached for a while. */
 const AWAY_MS = 3 * 3_600_000;
 
-/** @param known what the catalog knows of hosts */
+/**
+ * @param known what the catalog knows of hosts
+ * @param everyMs how long nobody may be asked; 0: for ever
+ */
 export function checkPulls(
   hosts: readonly Pick<HostConfiguration, 'name'>[],
   known: readonly HostRow[],
+  everyMs: number,
   now: Date,
 ): Finding[] {
   const rows = new Map(known.map((row) => [row.name, row]));
@@ -21,25 +24,26 @@ export function checkPulls(
     .at(-1);
   const isOld = (at: string | null | undefined, ms: number): boolean =>
     !at || now.getTime() - Date.parse(at) > ms;
-  if (hosts.length > 0 && isOld(last, PULL_EVERY_MS)) {
+  const isLate = (at: string | null | undefined): boolean => everyMs > 0 && isOld(at, everyMs);
+  if (hosts.length > 0 && isLate(last)) {
     const detail = last ? `the last was ${ago(last, now)} ago` : 'it never did';
     return [{ check: 'pull', level: 'critical', subject: 'archiver', reason: 'no pull has run', detail }];
   }
   return hosts.flatMap(({ name }): Finding[] => {
     const row = rows.get(name);
     const finding = { check: 'pull', subject: name } as const;
-    if (row === undefined || isOld(row.polled_at, PULL_EVERY_MS)) {
+    if (isLate(row?.polled_at)) {
       const detail = row?.polled_at ? `the last time was ${ago(row.polled_at, now)} ago` : 'it never was';
       return [{ ...finding, level: 'warning', reason: 'the host was not asked for news', detail }];
     }
-    if (row.result !== 'failed') return [];
+    if (row?.result !== 'failed') return [];
     const message = row.error_message ?? '';
     if (row.error_code === 'host-key') {
       const reason = "the host's key is not the one that was recorded";
       return [{ check: 'host-key', level: 'critical', subject: name, reason, detail: message }];
     }
     if (!isOld(row.succeeded_at, AWAY_MS)) return [];
-    const level = isOld(row.succeeded_at, PULL_EVERY_MS) ? 'critical' : 'warning';
+    const level = isLate(row.succeeded_at) ? 'critical' : 'warning';
     // `cannot connect to "sftp://…": connection refused`
     const reason = `pulls fail: ${message.slice(message.lastIndexOf('": ') + 1).replace(/^: /, '')}`;
     return [{ ...finding, level, reason, detail: message }];

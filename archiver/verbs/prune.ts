@@ -44,6 +44,8 @@ export function declarePrune(program: Command, context: CommandContext): void {
     .option('--size <size>', 'of each archive of it', '1GB')
     .action(async (names: string[], options: PruneCommandOptions, command: Command) => {
       refuseWhatDoesNotFit(command, options.simulate === true);
+      if (options.simulate && names.length > 0)
+        throw cannot('usage', 'simulate', names.join(', '), 'it looks at no host: all have one retention');
       const setup = setUp(context, options, names);
       const { retention, file } = setup.configuration;
       if (retention === undefined) {

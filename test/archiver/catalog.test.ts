@@ -185,6 +185,12 @@ describe("a host's history", () => {
       /^its history\/mediawiki-web1.jsonl does not go on from what was copied before/,
     );
     expect(await sqlite('SELECT count(*) FROM runs')).toBe('12');
+    // also where the catalog is lost
+    const runs = 'SELECT started_at, result FROM runs ORDER BY started_at';
+    const before = await sqlite(runs);
+    rmSync(file);
+    await rescanHere();
+    expect(await sqlite(runs)).toBe(before);
   });
 
   test('F39 is copied up to a limit, with all that was put aside', async () => {

@@ -67,6 +67,30 @@ describe('archiver check', () => {
     expect((await look()).findings).toEqual([]);
   });
 
+  test('tells after what the configuration says: that nobody pulls, or reads again what is kept, here and elsewhere', async () => {
+    const configure = (checks: string): void =>
+      archiver.configureHosts(['web1'], { host: 'expect: {mediawiki: 1d}', top: `check: {${checks}}\n` });
+    configure('pull: 7d, verify: 60d');
+    await archiver.inProcess(async ({ catalog }) => {
+      await keep(catalog, 'web1', DAILY);
+      const [name = ''] = (await catalog.list(['present'])).map((row) => row.name);
+      await catalog.change([name], { verified_at: at(-61) });
+      await catalog.noteCopy({ target: 'usb', name, size_bytes: 1, read_at: at(-61), problem: null });
+      await catalog.noteCopy({ target: 'vault', name, size_bytes: 1, read_at: at(-1), problem: 'io' });
+      await catalog.notePolls([polled('web1', 6)]);
+    });
+    const { findings } = await look();
+    expect(findings.map(({ subject, reason }) => `${subject}: ${reason}`)).toEqual([
+      'usb: archives were not read again for long',
+      'vault: copies at a further place are bad',
+      'web1/mediawiki: archives were not read again for long',
+    ]);
+    configure('pull: 5d, verify: 62d');
+    expect(brief(await look())).toEqual(['critical pull archiver', 'warning unverified vault']);
+    configure('pull: 0d, verify: 0d');
+    expect(brief(await look())).toEqual(['warning unverified vault']);
+  });
+
   test('finds a disk that is read-only', async () => {
     archiver.configureHosts(['web1']);
     await execa('mount', ['--bind', archiver.root, archiver.root]);

@@ -43,6 +43,10 @@ describe('archiver prune --simulate', () => {
   });
 });
 
+test('archiver prune --simulate refuses hosts: it looks at none', async () => {
+  await expect(run('prune', '--simulate', 'web1')).rejects.toMatchObject({ code: 'usage' });
+});
+
 test.each([
   ['--years', ['--years', '1'], 'it is for --simulate'],
   ['--size', ['--dry-run', '--size', '2GB'], 'it is for --simulate'],

@@ -156,14 +156,26 @@ describe('from a work directory', () => {
       content: Buffer.from(Array.from({ length: 3 << 20 }, () => Math.floor(Math.random() * 256))),
     });
     await execa('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'garner', inbox]);
+    const history = 'history/mediawiki-web1.jsonl';
+    for (const [directory, sizeBytes] of [
+      [work, 2 << 20],
+      [inbox, 1000],
+    ] as const) {
+      mkdirSync(join(directory, 'history'));
+      writeFileSync(join(directory, history), Buffer.alloc(sizeBytes, 'x'));
+    }
     try {
       writeFileSync(
         archiver.configFile,
         `push: {inbox: {to: "file://${inbox}", from: ${work}, remove: true}}\n`,
       );
       expect(await push()).toMatchObject({ result: 'failed', error: { code: 'no-space' }, removed: [] });
-      expect(readdirSync(inbox)).toEqual([]);
+      expect(readdirSync(inbox)).toEqual(['history']);
       expect(await whole(work)).toEqual([name]);
+      // a history that has no room leaves the one that is there
+      rmSync(join(work, `${name}.tar`));
+      expect(await push()).toMatchObject({ result: 'failed', error: { code: 'no-space' } });
+      expect(readdirSync(join(inbox, 'history'))).toEqual(['mediawiki-web1.jsonl']);
     } finally {
       await execa('umount', [inbox]);
     }
