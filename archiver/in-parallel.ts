@@ -10,30 +10,37 @@ export interface Places {
 /**
  * Works on items, begun in their order.
  * @param limit how many at once
+ * @param share how much of a place an item takes; default all of one
  * @throws what `work` throws first, once those that were begun have ended; then no other is begun
  */
 export async function inParallel<T>(
   items: readonly T[],
-  { limit, places }: { limit: number; places: Places },
+  { limit, places, share = () => 1 }: { limit: number; places: Places; share?: (item: T) => number },
   work: (item: T) => Promise<void>,
 ): Promise<void> {
   const waiting = [...items];
   const running = new Set<Promise<void>>();
   const failures: unknown[] = [];
+  let taken = 0;
+  const take = (count: number): void => {
+    taken += count;
+    places.taken += count;
+  };
   const begin = (item: T): void => {
-    places.taken += 1;
+    take(share(item));
     const one: Promise<void> = work(item)
       .catch((error) => {
         failures.push(error);
       })
       .finally(() => {
-        places.taken -= 1;
+        take(-share(item));
         running.delete(one);
       });
     running.add(one);
   };
   while (waiting.length > 0 && failures.length === 0) {
-    const mayBegin = running.size === 0 || (running.size < limit && places.taken < places.total);
+    const more = share(waiting[0] as T);
+    const mayBegin = running.size === 0 || (taken + more <= limit && places.taken + more <= places.total);
     if (mayBegin) begin(waiting.shift() as T);
     else await Promise.race(running);
   }

@@ -28,6 +28,9 @@ import { isWanted } from './series.ts';
 
 /** Checksum files are published before their archive: one that is missing this long does not come any more. */
 const CHECKSUM_WAIT_MS = 3 * 3_600_000;
+/** Archives that mostly wait for answers and for the disk, which then serves several with one sync: four take one place. */
+const SMALL_BYTES = 1 << 20;
+const SMALL_SHARE = 1 / 4;
 /** More than anybody reads; a host can make up as many names as it likes. */
 const MAX_WARNINGS = 20;
 const MAX_FAILURES = 20;
@@ -148,7 +151,9 @@ export async function pullHost(
     const all = pick(entries, host, report);
     // up to a quota the oldest come, not those that are quickest
     const limit = host.quotaBytes === undefined ? host.transfers : 1;
-    await inParallel(all, { limit, places }, async (offered) => {
+    const share = ({ entry }: Offered): number =>
+      limit > 1 && entry.sizeBytes < SMALL_BYTES ? SMALL_SHARE : 1;
+    await inParallel(all, { limit, places, share }, async (offered) => {
       if (isGone) return;
       const place = enter();
       try {

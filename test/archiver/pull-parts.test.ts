@@ -42,6 +42,21 @@ describe('archives of a host', () => {
     await done;
   });
 
+  it('are more at once where they take a part of a place, and one at least', async () => {
+    const begun: number[] = [];
+    const places = { total: 2.5, taken: 0 };
+    const work = (share: number): Promise<void> => {
+      begun.push(share);
+      return new Promise(() => {});
+    };
+    const share = (part: number): number => part;
+    inParallel([1, 0.25, 0.25, 0.25, 0.25, 0.25], { limit: 2, places, share }, work);
+    expect(begun).toEqual([1, 0.25, 0.25, 0.25, 0.25]);
+    expect(places.taken).toBe(2);
+    inParallel([0.25, 0.25, 0.25], { limit: 2, places, share }, work);
+    expect(begun).toHaveLength(7);
+  });
+
   it('share the places of all hosts, of which each host has one always', async () => {
     const places = { total: 3, taken: 0 };
     const hosts = [start(4, 4, places), start(4, 4, places), start(4, 4, places)];
