@@ -67,7 +67,7 @@ export async function survey(run: Run): Promise<Survey> {
           for (const { key, versionId, sizeBytes } of versions) {
             const found = index.find(key, versionId);
             if (found?.sizeBytes !== sizeBytes) missing += 1;
-            else if (!found.isLatest) index.note(found.row, number);
+            else index.note(found, number);
           }
         },
         run.signal,

@@ -39,20 +39,17 @@ export interface Plan extends Disposable {
  * @param wanted as a point has it
  * @param found the version of that key and id in the bucket that is copied from
  * @param current what the key of the bucket that is copied to has now
- * @param sameBucket whether these two are one
  */
 export function judge(
   wanted: Pick<PointVersion, 'versionId' | 'sizeBytes' | 'modified'>,
   found: Omit<StoredVersion, 'row'> | undefined,
   current: Omit<StoredVersion, 'row'> | undefined,
-  sameBucket: boolean,
 ): 'equal' | 'copy' | 'gone' {
   if (found === undefined || found.sizeBytes !== wanted.sizeBytes) return 'gone';
   // the one id that is given again: what is there may have been written since
   if (wanted.versionId === 'null' && secondOf(found.modified) !== secondOf(new Date(wanted.modified)))
     return 'gone';
   if (current === undefined) return 'copy';
-  if (sameBucket && current.versionId === found.versionId) return 'equal';
   return current.etag === found.etag && found.etag !== '' && current.sizeBytes === found.sizeBytes
     ? 'equal'
     : 'copy';
@@ -72,7 +69,7 @@ export function planVersions(
     const found = source.find(key, versionId);
     const current = target.current(key);
     target.mark(key);
-    const verdict = judge(version, found, current, source === target);
+    const verdict = judge(version, found, current);
     if (verdict === 'gone') plan.add({ action: 'gone', key, versionId });
     else if (verdict === 'equal') plan.counts.equal += 1;
     else {

@@ -30,9 +30,9 @@ export interface VersionIndex extends Disposable {
   mark(key: string): void;
   /** All that can be read and was not marked, by key. */
   unmarked(): Iterable<StoredVersion>;
-  /** Notes that a point, by its number, names a version. */
-  note(row: number, point: number): void;
-  /** Versions that can't be read any more, that points of `gone` name and no other point does. */
+  /** Notes that a point, by its number, names a version; of one that can be read now nothing is noted, so that it is safe. */
+  note(version: StoredVersion, point: number): void;
+  /** Of the versions that were noted, those that points of `gone` name and no other point does. */
   namedOnlyBy(gone: readonly number[]): IteratorObject<StoredVersion>;
 }
 
@@ -96,13 +96,15 @@ export function openVersionIndex(): VersionIndex {
     },
     mark: (key) => void mark.run(bytesOf(key)),
     unmarked: () => all(`${READABLE} AND NOT marked ORDER BY key, row`),
-    note: (row, point) => void note.run(row, point),
+    note({ row, isLatest }, point) {
+      if (!isLatest) note.run(row, point);
+    },
     *namedOnlyBy(gone) {
       db.exec('DELETE FROM gone');
       const insertGone = db.prepare('INSERT INTO gone VALUES (?)');
       for (const point of gone) insertGone.run(point);
-      yield* all(`SELECT ${COLUMNS} FROM versions v WHERE NOT latest AND NOT marker
-        AND EXISTS (SELECT 1 FROM naming n WHERE n.row = v.row AND n.point IN gone)
+      yield* all(`SELECT ${COLUMNS} FROM versions v WHERE
+        EXISTS (SELECT 1 FROM naming n WHERE n.row = v.row AND n.point IN gone)
         AND NOT EXISTS (SELECT 1 FROM naming n WHERE n.row = v.row AND n.point NOT IN gone)
         ORDER BY key, row`);
     },

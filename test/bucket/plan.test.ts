@@ -179,7 +179,7 @@ it('F66 removes of any bucket what removed points name and no other names, but n
       for (const [number, { names }] of points.entries()) {
         for (const { key, versionId } of names) {
           const found = index.find(key, versionId);
-          if (found !== undefined && !found.isLatest) index.note(found.row, number);
+          if (found !== undefined) index.note(found, number);
         }
       }
       const gone = points.flatMap(({ stays }, number) => (stays ? [] : [number]));
