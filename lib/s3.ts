@@ -4,6 +4,7 @@
 
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { fromIni } from '@aws-sdk/credential-provider-ini';
+import { defaultProvider } from '@aws-sdk/credential-provider-node';
 import { checkOwnership } from './configuration-file.ts';
 import { cannot, causeText, type ErrorCode, GarnerError } from './errors.ts';
 import { registerSecret } from './redact.ts';
@@ -46,10 +47,9 @@ export function openS3(options: S3Options): S3Client {
     attempts = ATTEMPTS,
   } = options;
   if (endpoint !== undefined) checkEndpoint(endpoint);
-  const provider = findCredentials(options);
   return new S3Client({
     ...(endpoint !== undefined && { endpoint }),
-    ...(provider !== undefined && { credentials: provider }),
+    credentials: findCredentials(options),
     region: region ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? 'us-east-1',
     forcePathStyle: pathStyle,
     followRegionRedirects: endpoint === undefined,
@@ -81,37 +81,42 @@ function checkEndpoint(endpoint: string): void {
   );
 }
 
-/** @returns undefined for the SDK's own search, which is the one that AWS' tools have */
+/** @returns the keys, or what reads them when they are needed; without a file it is the search that AWS' tools have */
 function findCredentials({
   credentials,
   credentialsFile,
   profile,
-}: S3Options): S3ClientConfig['credentials'] {
+}: S3Options): NonNullable<S3ClientConfig['credentials']> {
   if (credentials !== undefined) {
     registerSecret(credentials.secretAccessKey);
     registerSecret(credentials.sessionToken);
     return credentials;
   }
-  for (const name of ['AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN']) registerSecret(process.env[name]);
-  if (credentialsFile === undefined) return undefined;
-  try {
-    checkOwnership(credentialsFile, true);
-  } catch (error) {
-    if (error instanceof GarnerError) throw error;
-    throw cannot('configuration', 'read credentials', credentialsFile, error);
-  }
-  const read = fromIni({
-    filepath: credentialsFile,
-    configFilepath: '/dev/null',
-    profile: profile ?? 'default',
-    ignoreCache: true,
-  });
+  if (credentialsFile !== undefined) checkFile(credentialsFile);
+  const read =
+    credentialsFile === undefined
+      ? defaultProvider({ ...(profile !== undefined && { profile }) })
+      : fromIni({
+          filepath: credentialsFile,
+          configFilepath: '/dev/null',
+          profile: profile ?? 'default',
+          ignoreCache: true,
+        });
   return async () => {
     const found = await read();
     registerSecret(found.secretAccessKey);
     registerSecret(found.sessionToken);
     return found;
   };
+}
+
+function checkFile(file: string): void {
+  try {
+    checkOwnership(file, true);
+  } catch (error) {
+    if (error instanceof GarnerError) throw error;
+    throw cannot('configuration', 'read credentials', file, error);
+  }
 }
 
 interface Meaning {

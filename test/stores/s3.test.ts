@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { chmodSync } from 'node:fs';
+import { createServer } from 'node:http';
 import {
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
@@ -12,7 +13,7 @@ import {
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import { execa } from 'execa';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { redact } from '../../lib/redact.ts';
 import { openStore, type StoreOptions } from '../../stores/open.ts';
 import type { Store } from '../../stores/store.ts';
@@ -294,4 +295,58 @@ test('refuses keys that others can read, and URLs that say what there is not', a
     expect(error, url).toMatchObject({ code: 'configuration' });
     expect(error.message).not.toContain('swordfish');
   }
+});
+
+describe('without a credentialsFile', () => {
+  beforeEach(() => {
+    vi.stubEnv('HOME', '/nonexistent');
+    for (const name of ['ACCESS_KEY_ID', 'SECRET_ACCESS_KEY', 'SESSION_TOKEN', 'PROFILE']) {
+      vi.stubEnv(`AWS_${name}`, undefined);
+    }
+    return () => vi.unstubAllEnvs();
+  });
+  const list = async (): Promise<unknown> => {
+    await using store = await openStore(`s3://${await ceph.makeBucket()}?endpoint=${ceph.endpoint}`);
+    return await store.list('');
+  };
+
+  test('uses the keys of the environment, which are secrets', async () => {
+    vi.stubEnv('AWS_ACCESS_KEY_ID', ceph.accessKeyId);
+    vi.stubEnv('AWS_SECRET_ACCESS_KEY', ceph.secretAccessKey);
+    expect(await list()).toEqual([]);
+    expect(redact(`it is ${ceph.secretAccessKey}`)).toBe('it is [redacted]');
+  });
+
+  test('uses the role of the machine, whose service is asked as Amazon has it', async () => {
+    const at = '/latest/meta-data/iam/security-credentials/';
+    const role = {
+      ...{ Code: 'Success', Type: 'AWS-HMAC', LastUpdated: new Date().toISOString() },
+      ...{ AccessKeyId: ceph.accessKeyId, SecretAccessKey: ceph.secretAccessKey, Token: '' },
+      Expiration: new Date(Date.now() + 3_600_000).toISOString(),
+    };
+    const service = createServer(({ method, url, headers }, answer) => {
+      const ttl = Number(headers['x-aws-ec2-metadata-token-ttl-seconds']);
+      const known = headers['x-aws-ec2-metadata-token'] === 'a-token';
+      if (method === 'PUT' && url === '/latest/api/token' && ttl > 0) answer.end('a-token');
+      else if (method === 'GET' && known && url === at) answer.end('backup-role');
+      else if (method === 'GET' && known && url === `${at}backup-role`) answer.end(JSON.stringify(role));
+      else answer.writeHead(401).end();
+    });
+    await new Promise<void>((resolve) => service.listen(0, '127.0.0.1', resolve));
+    try {
+      const { port } = service.address() as { port: number };
+      vi.stubEnv('AWS_EC2_METADATA_SERVICE_ENDPOINT', `http://127.0.0.1:${port}`);
+      expect(await list()).toEqual([]);
+    } finally {
+      service.close();
+    }
+  });
+
+  test('says where keys are looked for, where there are none', async () => {
+    vi.stubEnv('AWS_EC2_METADATA_DISABLED', 'true');
+    await expect(list()).rejects.toMatchObject({
+      code: 'configuration',
+      hint: expect.stringContaining('docs/object-storage.md'),
+    });
+  });
 });
