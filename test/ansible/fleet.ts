@@ -119,7 +119,7 @@ async function startHost(name: string, address: string, publicKey: string): Prom
   const container = await startContainer(name, 'host');
   const sh = (line: string): Promise<string> => container.exec('sh', '-c', line);
   await sh(`set -e
-    rm -rf /etc/ssh/ssh_host_* /etc/ssh/sshd_config.d/* /etc/garner /var/lib/garner /srv/garner /etc/cron.d/garner* /root/.my.cnf
+    rm -rf /etc/ssh/ssh_host_* /etc/ssh/sshd_config.d/* /etc/garner /var/lib/garner /srv/garner /etc/cron.d/garner* /root/.my.cnf /root/.pgpass /root/.bash* /root/.profile
     ssh-keygen -q -A
     mkdir -p /run/sshd /run/mysqld /run/postgresql /root/.ssh
     chmod 700 /root /root/.ssh
