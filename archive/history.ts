@@ -110,7 +110,12 @@ export function parseHistoryFile(file: string, host: string): string | undefined
  * place of the history is refused.
  * @throws io, work-dir, no-space
  */
-export function appendRun({ path, access }: WorkDir, series: string, host: string, run: HistoryRun): void {
+export function appendRun(
+  { path, access }: Pick<WorkDir, 'path' | 'access'>,
+  series: string,
+  host: string,
+  run: HistoryRun,
+): void {
   const directory = join(path, HISTORY_DIRECTORY);
   const file = historyFile(series, host);
   const line = Buffer.from(`${JSON.stringify(runSchema.parse(run))}\n`);

@@ -56,7 +56,7 @@ export interface ArchiveWriter extends Disposable {
  * The caller holds the lock of this application. Disposing an unpublished writer removes what it wrote.
  */
 export async function startArchive(
-  workDir: WorkDir,
+  workDir: Pick<WorkDir, 'path' | 'access'>,
   identity: Omit<ArchiveName, 'time'>,
   version: string,
   tool: Manifest['tool'],

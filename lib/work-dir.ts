@@ -8,14 +8,20 @@ import {
   fstatSync,
   lstatSync,
   openSync,
+  statSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { type FileAccess, makeDirectory } from './durable.ts';
 import { cannot } from './errors.ts';
 import { captureOk } from './process.ts';
 
 export interface WorkDir {
   path: string;
+  /**
+   * Where what is read again by its name lies meanwhile, on the same disk. Whoever may remove archives can put another file,
+   * or a link, in the place of one in the work directory.
+   */
+  scratch: string;
   /** The mode and group of what is published in it. */
   access: FileAccess;
 }
@@ -33,7 +39,27 @@ export async function openWorkDir(
   const gid = group === undefined ? undefined : await groupId(group, signal);
   const access = gid === undefined ? { mode: 0o600 } : { mode: 0o640, gid };
   ensureDirectory(path, gid);
-  return { path, access };
+  return { path, scratch: gid === undefined ? path : (openScratch(path) ?? path), access };
+}
+
+/**
+ * @returns a directory beside the work directory that is its owner's alone; undefined where none can be: the work directory is
+ * a disk of its own, or those beside it may be written to by others, or not by us
+ */
+function openScratch(path: string): string | undefined {
+  const parent = dirname(resolve(path));
+  const scratch = join(parent, `.${basename(path)}-scratch`);
+  const uid = process.getuid?.();
+  try {
+    const above = statSync(parent);
+    if (above.mode & 0o022 || (above.uid !== 0 && above.uid !== uid) || above.dev !== statSync(path).dev)
+      return undefined;
+    makeDirectory(scratch);
+    const { mode, uid: owner } = lstatSync(scratch);
+    return owner === uid && (mode & (constants.S_IFMT | 0o077)) === constants.S_IFDIR ? scratch : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -63,7 +63,7 @@ export async function backUp(
     try {
       await hooks.run('before');
       const workDir = await openWorkDir(settings.GARNER_WORK_DIR, settings.GARNER_GROUP, signal);
-      sweep(workDir.path, group);
+      for (const directory of new Set([workDir.path, workDir.scratch])) sweep(directory, group);
       archive = await make(run, workDir);
     } finally {
       await release();

@@ -65,8 +65,8 @@ export async function makeArchive(run: BackupRun, workDir: WorkDir): Promise<Pub
   const storing: StoreContext & Pick<DumpContext, 'clientOptions'> = {
     encoding: { recipients },
     signal,
-    notThese: [context.view.resolve(workDir.path)],
-    scratchPath: (name) => partPath(join(workDir.path, `${writer.name}.${name}`)),
+    notThese: [workDir.path, workDir.scratch].map((path) => context.view.resolve(path)),
+    scratchPath: (name) => partPath(join(workDir.scratch, `${writer.name}.${name}`)),
     onBytes: progress.add,
     clientOptions,
   };

@@ -56,9 +56,9 @@ export async function backUpOperation(
   // the moment is one for both: a command may name what it makes as the file is named
   const [command, file] = [fill(operation.command), fill(fileName ?? '')];
   let parent: string | undefined;
-  /** In the work directory, where its size fits; the caller holds the lock, and what earlier runs have left is swept. */
-  const makeFolder = (workDir: string): TreeSource => {
-    parent = mkdtempSync(join(workDir, `${PART_PREFIX}${groupName(agent.application, instance)}-`));
+  /** On the work directory's disk, where its size fits; the caller holds the lock, and what earlier runs have left is swept. */
+  const makeFolder = (scratch: string): TreeSource => {
+    parent = mkdtempSync(join(scratch, `${PART_PREFIX}${groupName(agent.application, instance)}-`));
     const root = join(parent, name);
     mkdirSync(root, { mode: 0o700 });
     return { name: memberName(name), root };
@@ -77,25 +77,27 @@ export async function backUpOperation(
     if (isZip) {
       const backup = await backUp(agent, instance, context, async (run, workDir) => {
         const path = zipName(file, workDir);
-        const tree = makeFolder(workDir.path);
+        const tree = makeFolder(workDir.scratch);
         await fillFolder(tree);
         return send(await zipInto(path, tree, run, workDir));
       });
       return { ...backup, ...(uploaded !== undefined && { uploaded }) };
     }
+    let scratch: string | undefined;
     let tree: TreeSource | undefined;
     const archived: AgentDefinition = {
       ...agent,
       title: `operation ${name}`,
-      trees({ settings }) {
-        tree ??= makeFolder(settings.GARNER_WORK_DIR);
+      trees() {
+        tree ??= makeFolder(scratch as string);
         return [tree];
       },
       product: { make: () => fillFolder(tree as TreeSource), discard: async () => {} },
     };
-    const backup = await backUp(archived, instance, context, async (run, workDir) =>
-      send(await makeArchive(run, workDir)),
-    );
+    const backup = await backUp(archived, instance, context, async (run, workDir) => {
+      scratch = workDir.scratch;
+      return send(await makeArchive(run, workDir));
+    });
     return { ...backup, ...(uploaded !== undefined && { uploaded }) };
   } finally {
     if (parent !== undefined) removeFolder(parent);

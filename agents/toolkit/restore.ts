@@ -262,8 +262,8 @@ async function restoreDatabase(
   await engine.restore(connection, {
     decode: (sink) => decodeMember(archive, member, sink, decoding),
     decodeToFile: async () => {
-      const { path } = await openWorkDir(settings.GARNER_WORK_DIR, settings.GARNER_GROUP, signal);
-      return scratchDump(archive, member, { directory: path, prefix: `${groupOfFile}-restore` }, decoding);
+      const { scratch } = await openWorkDir(settings.GARNER_WORK_DIR, settings.GARNER_GROUP, signal);
+      return scratchDump(archive, member, { directory: scratch, prefix: `${groupOfFile}-restore` }, decoding);
     },
     tables: Object.keys(member.database?.tables ?? {}),
     aside: occupied === undefined ? undefined : aside,
@@ -302,7 +302,7 @@ async function dumpAside(
           ended: ReturnType<typeof startEncoding>['ended'];
         },
       signal,
-      scratchPath: (suffix) => partPath(`${file}.${suffix}`),
+      scratchPath: (suffix) => partPath(join(workDir.scratch, `${basename(file)}.${suffix}`)),
       expectedTables: [],
       derivedTables: [],
       withoutRoutines: false,

@@ -42,6 +42,46 @@ test('F28 is made private, with what is above it, whatever the umask; files in i
 });
 
 test.runIf(root)(
+  'what is read again by its name lies where members of the group can put nothing in its place',
+  async () => {
+    const path = join(directory, 'work');
+    chmodSync(directory, 0o755);
+    expect((await openWorkDir(path, undefined, never)).scratch).toBe(path);
+    const { scratch } = await openWorkDir(path, 'daemon', never);
+    expect(scratch).toBe(join(directory, '.work-scratch'));
+    expect(modeOf(scratch)).toBe(0o700);
+    const gid = statSync(path).gid;
+    const as = (script: string) =>
+      execa(
+        'setpriv',
+        ['--reuid=65534', `--regid=${gid}`, '--clear-groups', 'sh', '-c', script, 'sh', directory],
+        {
+          reject: false,
+        },
+      );
+    mkdirSync(join(path, 'there'));
+    expect((await as('mv "$1/work/there" "$1/work/gone"')).exitCode).toBe(0);
+    expect((await as('mv "$1/.work-scratch" "$1/work/gone"')).exitCode).not.toBe(0);
+    expect((await as('ls "$1/.work-scratch"')).exitCode).not.toBe(0);
+    // where others write, or somebody else's directory or link is there, there is none
+    for (const spoil of [
+      () => chmodSync(scratch, 0o770),
+      () => {
+        rmSync(scratch, { recursive: true });
+        symlinkSync('/root', scratch);
+      },
+      () => {
+        rmSync(scratch);
+        chmodSync(directory, 0o775);
+      },
+    ]) {
+      spoil();
+      expect((await openWorkDir(path, 'daemon', never)).scratch).toBe(path);
+    }
+  },
+);
+
+test.runIf(root)(
   'F28 for GARNER_GROUP is 2770 with files 0640 of that group, which can get to it',
   async () => {
     const path = join(directory, 'a', 'work');
