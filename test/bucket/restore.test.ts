@@ -1,5 +1,6 @@
 // Restoration points of real buckets, on a Ceph of the test's own.
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
@@ -8,10 +9,13 @@ import {
   GetObjectTaggingCommand,
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
+import { execa } from 'execa';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { copyVersion } from '../../bucket/copy.ts';
 import { makeSet, type TestSet } from '../helpers/buckets.ts';
 import { type Ceph, startCeph } from '../helpers/ceph.ts';
+
+const BUCKET = join(import.meta.dirname, '../../bin/bucket');
 
 let ceph: Ceph;
 beforeAll(async () => {
@@ -42,6 +46,20 @@ const byKey = (keys: string[]): Record<string, string> =>
 
 async function putAll(set: TestSet, bucket: string, contents: Record<string, string>): Promise<void> {
   for (const [key, content] of Object.entries(contents)) await set.put(bucket, key, content);
+}
+
+/** Puts keys with themselves as content into the replica, with less of the processor than one by one. */
+async function upload(set: TestSet, keys: string[]): Promise<void> {
+  const directory = mkdtempSync(join(set.directory, 'keys-'));
+  for (const key of keys) writeFileSync(join(directory, key), key);
+  await ceph.rclone(
+    'copy',
+    directory,
+    `ceph:${set.replica}`,
+    '--transfers=16',
+    '--no-traverse',
+    '--s3-no-head',
+  );
 }
 
 it('F65 restores every key exactly, whatever is in it: skips what is equal, removes what was not', async () => {
@@ -82,21 +100,12 @@ it('F65 restores every key exactly, whatever is in it: skips what is equal, remo
 
 it('F65 lists pages of 1, 999, 1000 and 1001 keys whole', async () => {
   using set = await makeSet(ceph);
-  const upload = async (from: number, to: number): Promise<void> => {
-    const directory = mkdtempSync(join(set.directory, 'keys-'));
-    for (let index = from; index < to; index += 1) writeFileSync(join(directory, `k${index}`), '');
-    await ceph.rclone(
-      'copy',
-      directory,
-      `ceph:${set.replica}`,
-      '--transfers=16',
-      '--no-traverse',
-      '--s3-no-head',
-    );
-  };
   let there = 0;
   for (const count of [1, 999, 1000, 1001]) {
-    await upload(there, count);
+    await upload(
+      set,
+      Array.from({ length: count - there }, (_, index) => `k${there + index}`),
+    );
     there = count;
     const { json } = await set.run('snapshot', '--json');
     expect(json.points[0].keys).toBe(count);
@@ -191,17 +200,33 @@ it('replaces nothing for good: a master without versioning, or a point without k
   expect(await set.contents(set.master)).toEqual({ a: 'new' });
 }, 20_000);
 
-it('F66 goes on where a restore was interrupted, and copies nothing twice', async () => {
+it('F66 goes on where a restore was killed, and copies nothing twice', async () => {
   using set = await makeSet(ceph);
-  await putAll(set, set.replica, { a: '1', b: '2', c: '3' });
+  set.configure('parallel: 1');
+  const keys = Array.from({ length: 200 }, (_, index) => `k${index}`);
+  await upload(set, keys);
+  await set.put(set.master, 'other', 'x');
   await set.run('snapshot');
-  // as an interrupted run leaves it: one of three copied
-  await set.run('restore', 'latest', '--prefix', 'b');
-  const before = await set.history(set.master);
+  const env = { GARNER_RUN_DIR: join(set.directory, 'run'), GARNER_CONFIG_DIR: set.directory };
+  let hasEnded = false;
+  const restoring = execa(BUCKET, ['restore', 'latest'], { env, reject: false });
+  restoring.finally(() => {
+    hasEnded = true;
+  });
+  while (!hasEnded && (await set.digests(set.master)).length < 5);
+  restoring.kill('SIGKILL');
+  expect(await restoring).toMatchObject({ signal: 'SIGKILL' });
+  const before = await set.digests(set.master);
+  expect(before.some((line) => line.startsWith('other '))).toBe(true); // copies come first
   const done = await set.run('restore', 'latest', '--json');
-  expect(done.json.counts).toMatchObject({ equal: 1, copy: 2 });
-  expect(await set.history(set.master)).toEqual([...before, 'a 1', 'c 3'].sort());
-});
+  expect(done).toMatchObject({ exitCode: 0, json: { counts: { delete: 1 } } });
+  const { equal, copy } = done.json.counts;
+  expect([equal, copy]).toEqual([before.length - 1, keys.length - before.length + 1]);
+  expect(equal).toBeGreaterThan(3);
+  const md5 = (text: string): string => createHash('md5').update(text).digest('hex');
+  const copied = keys.map((key) => `${key} ${md5(key)}`);
+  expect(await set.digests(set.master)).toEqual([...copied, `other ${md5('x')}`, 'other deleted'].sort());
+}, 60_000);
 
 it('makes a point that a damaged copy of is refused, and that sha256sum and jq can read', async () => {
   using set = await makeSet(ceph);

@@ -41,6 +41,8 @@ export interface TestSet extends Disposable {
   contents(bucket: string): Promise<Record<string, string>>;
   /** @returns `key content` of each version there is, and `key deleted` of each marker; sorted */
   history(bucket: string): Promise<string[]>;
+  /** @returns `key MD5` of each version there is, and `key deleted` of each marker, as the listing tells; sorted */
+  digests(bucket: string): Promise<string[]>;
   /** @returns the names in the directory of the points, sorted */
   pointNames(): string[];
 }
@@ -111,6 +113,14 @@ ${more.replace(/^(?=.)/gm, '    ')}`;
           lines.push(`${key} ${await read(bucket, key, VersionId)}`);
         }
         for (const { Key = '' } of DeleteMarkers) lines.push(`${decodeURIComponent(Key)} deleted`);
+      }
+      return lines.sort();
+    },
+    async digests(bucket) {
+      const lines = [];
+      for (const { Versions = [], DeleteMarkers = [] } of await pages(bucket)) {
+        for (const { Key = '', ETag = '' } of Versions) lines.push(`${Key} ${ETag.replaceAll('"', '')}`);
+        for (const { Key = '' } of DeleteMarkers) lines.push(`${Key} deleted`);
       }
       return lines.sort();
     },
