@@ -16,6 +16,9 @@ import { readS3Target, type S3TargetOptions } from './s3-target.ts';
 import { startUpload, type UploadsOfRun } from './s3-upload.ts';
 import { checkStorePath, isPart, isPlainName, MAX_ENTRIES, type Store, type StoreEntry } from './store.ts';
 
+/** The most that the protocol has in one answer. */
+const PAGE_ENTRIES = 1000;
+
 /**
  * Opens a bucket, or what has a prefix in it, as a store. Nothing is sent yet.
  * @throws configuration, configuration-permissions
@@ -59,7 +62,7 @@ async function list(bucket: Bucket, directory: string): Promise<StoreEntry[]> {
     const page = await listPage(bucket, at, token);
     token = page.IsTruncated ? page.NextContinuationToken : undefined;
     for (const entry of entriesOf(page, at)) if (!isPart(entry.name)) entries.push(entry);
-    if (entries.length <= MAX_ENTRIES && pages <= MAX_ENTRIES / 100) continue;
+    if (entries.length <= MAX_ENTRIES && pages <= MAX_ENTRIES / 10) continue;
     const where = `${bucket.target.url}/${directory}`;
     throw cannot('store-limit', 'list', where, `there are more than ${MAX_ENTRIES} entries`);
   }
@@ -70,7 +73,7 @@ async function listPage(
   bucket: Bucket,
   at: string,
   token?: string,
-  limit?: number,
+  limit = PAGE_ENTRIES,
 ): Promise<ListObjectsV2CommandOutput> {
   const { client, target, signal } = bucket;
   const command = new ListObjectsV2Command({
