@@ -48,7 +48,6 @@ const NOT_RUN: [string, string, string][] = [
   ['docs/buckets.md', '15 2 * * *', 'test/bucket runs its commands'],
   ['docs/buckets.md', 'bucket restore', 'test/bucket runs such against an object storage of its own'],
   ['docs/agents.md', '', 'generated: what agents say; the suites of test/agents run their restores'],
-  ['docs/buckets.md', '', 'test/bucket runs each verb, and reads a point by hand'],
   ['README.md', 'make demo', 'test/scripts/demo.test.ts runs the one, the other is what runs this test'],
   ['README.md', 'apt-get install', 'installs packages'],
   ['README.md', '41 2 * * *', 'test/cli/init.test.ts runs the lines that init writes'],
