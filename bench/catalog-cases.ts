@@ -1,4 +1,4 @@
-// The archiver's catalog when it has grown: looking for a file in a thousand archives, listing and pruning a hundred thousand.
+// The archiver's catalog when it has grown: looking for a file in a thousand archives, listing, pruning and checking a hundred thousand.
 import { join } from 'node:path';
 import { type LargeStore, makeLargeStore } from '../test/helpers/large-store.ts';
 import type { BenchCase, Peer, Prepared } from './cases.ts';
@@ -56,5 +56,11 @@ export const CATALOG_CASES: readonly BenchCase[] = [
     title: '100,000 archives of 1,000 hosts: what retention would let go, each looked at on the disk',
     limitSeconds: 2,
     prepare: async (directory) => prepareStore(directory, LARGE, 'prune --dry-run', walk),
+  },
+  {
+    id: 'check-100k',
+    title: '100,000 archives of 1,000 hosts checked',
+    limitSeconds: 2,
+    prepare: async (directory) => prepareStore(directory, LARGE, 'check --nagios', walk),
   },
 ];
