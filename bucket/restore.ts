@@ -42,9 +42,20 @@ export async function restore(
   const { signal } = run;
   const { of, prefix, dryRun } = options;
   const target = options.to === undefined ? run.master : run.open(options.to);
-  const targetIndex = await indexBucket(target, prefix, signal);
   let source: OpenBucket = 'point' in of ? await bucketOfPoint(run, of.point) : run[of.history];
   if (source.bucket === target.bucket) source = target;
+  if ('at' in of && !(await hasVersioning(source, signal))) {
+    throw cannot(
+      'restore-refused',
+      'restore',
+      `s3://${source.bucket}`,
+      'it has no versioning, so no history',
+      {
+        hint: 'restore a point, or by --history of the other bucket',
+      },
+    );
+  }
+  const targetIndex = await indexBucket(target, prefix, signal);
   const sourceIndex = source === target ? targetIndex : await indexBucket(source, prefix, signal);
   try {
     const wanted = await planWanted(of, prefix, plan, sourceIndex, targetIndex, signal);

@@ -2,7 +2,16 @@ import type { Command } from 'commander';
 import type { CommandContext } from '../../lib/command-line.ts';
 import { type CollectReport, collect } from '../collect.ts';
 import { type CommonOptions, setUp, withSet } from '../run.ts';
-import { EXIT_OF, eachSet, logged, printJson, type Result, setsVerb, tellFailedKeys } from './verb.ts';
+import {
+  EXIT_OF,
+  eachSet,
+  logged,
+  printJson,
+  type Result,
+  setsVerb,
+  shownKey,
+  tellFailedKeys,
+} from './verb.ts';
 
 export function declareGc(program: Command, context: CommandContext): void {
   setsVerb(
@@ -35,6 +44,6 @@ export function declareGc(program: Command, context: CommandContext): void {
 
 /** @returns what goes and why, line by line */
 export function formatReport({ keep, remove }: CollectReport): string {
-  const kept = keep.map(({ point, reasons }) => `keep    ${point}  ${reasons.join(', ')}\n`);
-  return [...kept, ...remove.map(({ point, reason }) => `remove  ${point}  ${reason}\n`)].join('');
+  const kept = keep.map(({ point, reasons }) => `keep    ${shownKey(point)}  ${reasons.join(', ')}\n`);
+  return [...kept, ...remove.map(({ point, reason }) => `remove  ${shownKey(point)}  ${reason}\n`)].join('');
 }

@@ -43,6 +43,9 @@ export function manualPage(one: Declaration, all: readonly Declaration[], time: 
       ...(name === 'archiver'
         ? [['/etc/garner/archiver.yaml', 'hosts, retention, checks'] as [string, string]]
         : []),
+      ...(name === 'bucket'
+        ? [['/etc/garner/buckets.yaml', 'sets of buckets, retention'] as [string, string]]
+        : []),
       ['/var/lib/garner', 'archives until they are fetched, and what is kept between runs'],
     ]),
     '.SH EXAMPLES',

@@ -200,6 +200,27 @@ it('replaces nothing for good: a master without versioning, or a point without k
   expect(await set.contents(set.master)).toEqual({ a: 'new' });
 }, 20_000);
 
+it('copies from a master without versioning, which has no history to restore to', async () => {
+  using set = await makeSet(ceph, { masterVersioning: false });
+  set.configure('replicate: true');
+  await set.put(set.replica, 'gone', 'x');
+  await set.put(set.master, 'a\n', '1');
+  expect(await set.run('snapshot')).toMatchObject({ exitCode: 0 });
+  expect(await set.contents(set.replica)).toEqual({ 'a\n': '1' });
+  await set.put(set.master, 'a\n', '22');
+  const time = new Date(Date.now() - 3_600_000).toISOString();
+  const refused = await set.run('restore', '--at', time, '--history', 'master', '--force');
+  expect(refused).toMatchObject({ exitCode: 1, code: 'restore-refused', message: /no history/ });
+  for (const args of [
+    [],
+    ['--at', '2026-11-21 10:00'],
+    ['latest', '--at', time],
+    ['latest', '--history', 'master'],
+  ])
+    expect(await set.run('restore', ...args)).toMatchObject({ exitCode: 2, code: 'usage' });
+  expect(await set.contents(set.master)).toEqual({ 'a\n': '22' });
+});
+
 it('F66 goes on where a restore was killed, and copies nothing twice', async () => {
   using set = await makeSet(ceph);
   set.configure('parallel: 1');
