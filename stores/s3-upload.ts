@@ -1,38 +1,34 @@
 // A file on its way into a bucket. What is small is put at once; what is larger goes in parts, some under way at a time, each with
-// its digest in its signature, which the server compares. Memory stays at five parts: 80 MiB up to 32 GB of file.
+// its digest in its signature, which the server compares. Memory stays at five parts: 40 MiB up to 13 GB of file.
 // An upload goes on where an ended run has left one: each part is compared with what the server has, and only others are sent.
 import { createHash, randomBytes } from 'node:crypto';
 import {
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
-  GetObjectLockConfigurationCommand,
   type HeadObjectCommandOutput,
   PutObjectCommand,
-  PutObjectRetentionCommand,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { cannot, type GarnerError } from '../lib/errors.ts';
 import { s3ErrorName, s3Status } from '../lib/s3.ts';
 import { type Bucket, bucketError, head } from './s3-bucket.ts';
+import { kept, type LocksOfRun, lockIfIgnored, MARK, mayLock } from './s3-keep.ts';
 import { endUpload, findLeftover, type Leftover, sweepDirectory } from './s3-leftovers.ts';
-import type { Keeping } from './s3-target.ts';
 import type { Upload } from './store.ts';
 
-const PART_BYTES = 16 << 20;
+const PART_BYTES = 8 << 20;
 const PARTS_IN_FLIGHT = 4;
 /** The protocol has ten thousand parts; so that they suffice for a terabyte, later ones are larger. */
 const MAX_PARTS = 10_000;
-const PARTS_OF_ONE_SIZE = 2000;
-/** By this a file is known to be this upload's, also where the answer was lost that says so. */
-const MARK = 'garner-upload';
+const PARTS_OF_ONE_SIZE = 1600;
 
 /** What the uploads of one run know together. */
-export interface UploadsOfRun {
+export interface UploadsOfRun extends LocksOfRun {
   /** Directories where what ended runs have left was looked for. */
   swept: Set<string>;
-  /** The bucket may lock objects: then it wants an MD5 of all that is sent. */
-  locks?: Promise<boolean>;
+  /** Memory of parts that have come, for the next: of checksum files there may be thousands. */
+  free: Buffer[];
   /** The server knows no condition. */
   isUnconditional?: boolean;
 }
@@ -48,8 +44,11 @@ export function startUpload(bucket: Bucket, key: string, ofRun: UploadsOfRun): U
   const mark = randomBytes(8).toString('hex');
   const tags: string[] = [];
   const inFlight = new Set<Promise<void>>();
-  const free: Buffer[] = [];
-  let part: Buffer = Buffer.allocUnsafeSlow(partBytes(1));
+  const takeMemory = (wanted: number): Buffer => {
+    const next = ofRun.free.pop();
+    return next?.length === wanted ? next : Buffer.allocUnsafeSlow(wanted);
+  };
+  let part = takeMemory(partBytes(1));
   let filledBytes = 0;
   let sizeBytes = 0;
   let count = 0;
@@ -110,13 +109,11 @@ export function startUpload(bucket: Bucket, key: string, ofRun: UploadsOfRun): U
       })
       .finally(() => {
         inFlight.delete(sent);
-        free.push(full);
+        ofRun.free.push(full);
       });
     inFlight.add(sent);
     if (inFlight.size >= PARTS_IN_FLIGHT) await Promise.race(inFlight);
-    const wanted = partBytes(count + 1);
-    const next = free.pop();
-    part = next?.length === wanted ? next : Buffer.allocUnsafeSlow(wanted);
+    part = takeMemory(partBytes(count + 1));
     filledBytes = 0;
   };
 
@@ -214,6 +211,7 @@ export function startUpload(bucket: Bucket, key: string, ofRun: UploadsOfRun): U
       }
       await lockIfIgnored(bucket, key, found);
       published = true;
+      ofRun.free.push(part);
     },
     async abort(keep = false) {
       ended.abort();
@@ -223,24 +221,6 @@ export function startUpload(bucket: Bucket, key: string, ofRun: UploadsOfRun): U
       await endUpload(bucket, key, left.uploadId).catch(() => {});
     },
   };
-}
-
-/** How an object is kept. */
-function kept({ target }: Bucket, mark: string) {
-  const { storageClass, encryption, encryptionKey } = target.keeping;
-  return {
-    Metadata: { [MARK]: mark },
-    ...(storageClass !== undefined && { StorageClass: storageClass as 'STANDARD' }),
-    ...(encryption !== undefined && { ServerSideEncryption: encryption as 'AES256' }),
-    ...(encryptionKey !== undefined && { SSEKMSKeyId: encryptionKey }),
-    ...lockOf(target.keeping),
-  };
-}
-
-function lockOf({ lockDays, lockMode }: Keeping) {
-  if (lockDays === undefined) return {};
-  const until = new Date(Date.now() + lockDays * 24 * 3600 * 1000);
-  return { ObjectLockMode: lockMode as 'GOVERNANCE', ObjectLockRetainUntilDate: until };
 }
 
 const md5 = (data: Buffer): Buffer => createHash('md5').update(data).digest();
@@ -261,54 +241,11 @@ function exists({ target }: Bucket, key: string): GarnerError {
   return cannot('store-exists', 'publish', `s3://${target.bucket}/${key}`, 'it exists already');
 }
 
-/**
- * Asked once a run. Where that may not be asked, it is taken for what the URL says.
- * @throws configuration where objects are to be locked, and can't be
- */
-async function mayLock({ client, target, signal }: Bucket, ofRun: UploadsOfRun): Promise<boolean> {
-  const { lockDays } = target.keeping;
-  ofRun.locks ??= client
-    .send(new GetObjectLockConfigurationCommand({ Bucket: target.bucket }), { abortSignal: signal })
-    .then(({ ObjectLockConfiguration }) => ObjectLockConfiguration?.ObjectLockEnabled === 'Enabled')
-    .catch(
-      (error) => lockDays !== undefined && s3ErrorName(error) !== 'ObjectLockConfigurationNotFoundError',
-    );
-  const locks = await ofRun.locks;
-  if (locks || lockDays === undefined) return locks;
-  throw cannot(
-    'configuration',
-    'lock what is put into',
-    target.url,
-    'the bucket was made without object lock',
-    {
-      hint: 'make a bucket with object lock, or leave lockDays out',
-    },
-  );
-}
-
 async function sweepOnce(bucket: Bucket, key: string, { swept }: UploadsOfRun): Promise<void> {
   const directory = key.slice(0, key.lastIndexOf('/') + 1);
   if (swept.has(directory)) return;
   swept.add(directory);
   await sweepDirectory(bucket, key);
-}
-
-/** Ceph before Reef ignores the lock of an upload in parts. */
-async function lockIfIgnored(
-  bucket: Bucket,
-  key: string,
-  { ObjectLockMode }: HeadObjectCommandOutput,
-): Promise<void> {
-  const { client, target, signal } = bucket;
-  if (target.keeping.lockDays === undefined || ObjectLockMode !== undefined) return;
-  const { ObjectLockMode: Mode, ObjectLockRetainUntilDate: RetainUntilDate } = lockOf(target.keeping);
-  const Retention = { Mode, RetainUntilDate };
-  try {
-    const command = new PutObjectRetentionCommand({ Bucket: target.bucket, Key: key, Retention });
-    await client.send(command, { abortSignal: signal });
-  } catch (error) {
-    throw bucketError(bucket, 'lock', key, error);
-  }
 }
 
 async function removeVersion(

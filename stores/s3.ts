@@ -35,7 +35,7 @@ export function openS3Store({ url, credentialsFile, credentials, pace, signal }:
     pace,
     signal: signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal]),
   };
-  const ofRun: UploadsOfRun = { swept: new Set() };
+  const ofRun: UploadsOfRun = { swept: new Set(), free: [] };
   return {
     url: target.url,
     list: (directory) => list(bucket, directory),

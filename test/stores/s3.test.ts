@@ -91,7 +91,7 @@ test('never overwrites in a bucket with versions, where the server ignores the c
 });
 
 /** Three parts: two that are full, and a rest. */
-const large = randomBytes(40 << 20);
+const large = randomBytes(20 << 20);
 const sumOf = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
 
 test('sends a large file in parts, as rclone reads it; a run that was cut goes on with what is there', async () => {
@@ -101,7 +101,7 @@ test('sends a large file in parts, as rclone reads it; a run that was cut goes o
   {
     await using store = await through();
     const cut = await store.create('web1/wiki/file');
-    for (let at = 0; at < 33 << 20; at += 1 << 20) await cut.write(large.subarray(at, at + (1 << 20)));
+    for (let at = 0; at < 17 << 20; at += 1 << 20) await cut.write(large.subarray(at, at + (1 << 20)));
     await cut.flush();
     await cut.abort(true);
   }
@@ -114,7 +114,7 @@ test('sends a large file in parts, as rclone reads it; a run that was cut goes o
   await upload.publish();
   expect(
     proxy.asked.filter(({ operation }) => operation === 'UploadPart').map(({ bodyBytes }) => bodyBytes),
-  ).toEqual([8 << 20]);
+  ).toEqual([4 << 20]);
   expect(await namesIn(bucket)).toEqual(['web1/wiki/file']);
   expect(await ceph.rclone('hashsum', 'sha256', '--download', `ceph:${bucket}`)).toBe(
     `${sumOf(large)}  web1/wiki/file`,
@@ -125,7 +125,7 @@ test('sends again what differs from what an ended run has left', async () => {
   const bucket = await ceph.makeBucket();
   await using store = await open(bucket);
   const cut = await store.create('file');
-  await cut.write(Buffer.alloc(17 << 20));
+  await cut.write(Buffer.alloc(9 << 20));
   await cut.flush();
   await cut.abort(true);
   await put(store, 'file', large);
@@ -140,7 +140,7 @@ test('sweeps uploads that nobody has touched for a day, in its directories only'
   const left = ['backup/web1/below/x', 'backup/web2/other', 'elsewhere'].map((key) => `${key} (unfinished)`);
   const write = async (file: string): Promise<void> => {
     await using store = await open(`${bucket}/backup`);
-    await put(store, file, large.subarray(0, 17 << 20));
+    await put(store, file, large.subarray(0, 9 << 20));
   };
   await write('web1/new');
   expect(await namesIn(bucket)).toContain('backup/web1/old (unfinished)');
@@ -225,19 +225,19 @@ test('goes no faster than it may, in both directions', async () => {
   const counts: number[] = [];
   const pace = async (count: number): Promise<void> => void counts.push(count);
   await using store = await open(bucket, '', { pace });
-  await put(store, 'file', large.subarray(0, 20 << 20));
-  expect(counts.reduce((sum, count) => sum + count, 0)).toBe(20 << 20);
+  await put(store, 'file', large.subarray(0, 10 << 20));
+  expect(counts.reduce((sum, count) => sum + count, 0)).toBe(10 << 20);
   expect(Math.max(...counts)).toBeLessThanOrEqual(256 << 10);
   counts.length = 0;
-  expect(await readAll(store, 'file')).toHaveLength(20 << 20);
-  expect(counts.reduce((sum, count) => sum + count, 0)).toBe(20 << 20);
+  expect(await readAll(store, 'file')).toHaveLength(10 << 20);
+  expect(counts.reduce((sum, count) => sum + count, 0)).toBe(10 << 20);
 });
 
 test('ends with the run: what is under way is rejected with its reason', async () => {
   const run = new AbortController();
   const bucket = await ceph.makeBucket();
   await using store = await open(bucket, '', { signal: run.signal });
-  await put(store, 'file', large.subarray(0, 20 << 20));
+  await put(store, 'file', large.subarray(0, 10 << 20));
   const reason = new Error('the run was ended');
   const reading = async (): Promise<void> => {
     for await (const _ of store.read('file')) run.abort(reason);
