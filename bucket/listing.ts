@@ -8,7 +8,7 @@ import {
   type ListObjectVersionsCommandOutput,
   type S3Client,
 } from '@aws-sdk/client-s3';
-import { cannot } from '../lib/errors.ts';
+import { cannot, type GarnerError } from '../lib/errors.ts';
 import { s3Error } from '../lib/s3.ts';
 
 /** A bucket with the client of its region. */
@@ -37,50 +37,102 @@ export interface ListedVersion {
  * @throws store-connect and the like
  */
 export async function* listVersions(
-  { client, bucket }: OpenBucket,
+  bucket: OpenBucket,
   prefix: string,
   signal: AbortSignal,
 ): AsyncGenerator<ListedVersion[]> {
-  let markers: { KeyMarker?: string; VersionIdMarker?: string } = {};
+  let asked = ask(bucket, prefix, {}, signal);
   for (;;) {
-    signal.throwIfAborted();
-    const request = new ListObjectVersionsCommand({
-      Bucket: bucket,
-      EncodingType: 'url',
-      ...(prefix !== '' && { Prefix: prefix }),
-      ...markers,
-    });
-    const kinds: string[] = [];
-    request.middlewareStack.add(
-      (next) => async (args) => {
-        const result = await next(args);
-        const { response } = result as { response: { body: unknown } };
-        const xml = await buffer(response.body as Readable);
-        kinds.splice(0, Infinity, ...(xml.toString('latin1').match(ENTRY) ?? []));
-        response.body = xml;
-        return result;
-      },
-      { step: 'deserialize', priority: 'low', name: 'orderOfEntries' },
-    );
-    const page = await client.send(request, { abortSignal: signal }).catch((error) => {
+    // the next page comes while this one is read and worked on: both take about as long
+    const ahead = asked.hint.then((next) => next && { next, asked: ask(bucket, prefix, next, signal) });
+    ahead.catch(() => {}); // of a run that was ended: the page says it too
+    const { versions, next } = await asked.page;
+    yield versions;
+    if (next === undefined) return;
+    const early = await ahead;
+    asked = early !== undefined && isSame(early.next, next) ? early.asked : ask(bucket, prefix, next, signal);
+  }
+}
+
+/** Where a page begins. */
+interface Place {
+  KeyMarker?: string;
+  VersionIdMarker?: string;
+}
+
+const isSame = (one: Place, other: Place): boolean =>
+  one.KeyMarker === other.KeyMarker && one.VersionIdMarker === other.VersionIdMarker;
+
+interface Asked {
+  page: Promise<{ versions: ListedVersion[]; next: Place | undefined }>;
+  /** Where the next page seems to begin, as soon as the answer is there; what `page` says counts. */
+  hint: Promise<Place | undefined>;
+}
+
+function ask({ client, bucket }: OpenBucket, prefix: string, place: Place, signal: AbortSignal): Asked {
+  signal.throwIfAborted();
+  const { promise: hint, resolve } = Promise.withResolvers<Place | undefined>();
+  const request = new ListObjectVersionsCommand({
+    Bucket: bucket,
+    EncodingType: 'url',
+    ...(prefix !== '' && { Prefix: prefix }),
+    ...place,
+  });
+  let kinds: string[] = [];
+  request.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args);
+      const { response } = result as { response: { body: unknown; statusCode: number } };
+      const body = await buffer(response.body as Readable);
+      response.body = body;
+      const xml = body.toString('latin1');
+      kinds = xml.match(ENTRY) ?? [];
+      if (response.statusCode === 200) resolve(hintOf(bucket, xml));
+      return result;
+    },
+    { step: 'deserialize', priority: 'low', name: 'orderOfEntries' },
+  );
+  const read = async (): ReturnType<typeof ask>['page'] => {
+    try {
+      const output = await client.send(request, { abortSignal: signal });
+      const next = output.IsTruncated === true ? nextOf(bucket, output) : undefined;
+      if (next !== undefined && isSame(next, place)) throw refuse(bucket, 'the same page again and again');
+      return { versions: inOrder(bucket, kinds, output), next };
+    } catch (error) {
       signal.throwIfAborted();
       throw s3Error('list', `s3://${bucket}`, error);
-    });
-    yield inOrder(bucket, kinds, page);
-    if (page.IsTruncated !== true) return;
-    const next = {
-      KeyMarker: decode(bucket, page.NextKeyMarker),
-      ...(page.NextVersionIdMarker !== undefined && { VersionIdMarker: page.NextVersionIdMarker }),
-    };
-    if (next.KeyMarker === markers.KeyMarker && next.VersionIdMarker === markers.VersionIdMarker)
-      throw cannot(
-        'store-connect',
-        'list',
-        `s3://${bucket}`,
-        'the server lists the same page again and again',
-      );
-    markers = next;
+    } finally {
+      resolve(undefined);
+    }
+  };
+  const page = read();
+  page.catch(() => {}); // one that was asked for ahead, and is not wanted any more
+  return { page, hint };
+}
+
+function nextOf(
+  bucket: string,
+  { NextKeyMarker, NextVersionIdMarker }: ListObjectVersionsCommandOutput,
+): Place {
+  return {
+    KeyMarker: decode(bucket, NextKeyMarker),
+    ...(NextVersionIdMarker !== undefined && { VersionIdMarker: NextVersionIdMarker }),
+  };
+}
+
+function hintOf(bucket: string, xml: string): Place | undefined {
+  const [, NextKeyMarker] = /<NextKeyMarker>([^<&]+)</.exec(xml) ?? [];
+  const [, NextVersionIdMarker] = /<NextVersionIdMarker>([^<&]+)</.exec(xml) ?? [];
+  if (NextKeyMarker === undefined || NextVersionIdMarker === undefined) return undefined;
+  try {
+    return nextOf(bucket, { NextKeyMarker, NextVersionIdMarker, $metadata: {} });
+  } catch {
+    return undefined; // said by whoever reads the page
   }
+}
+
+function refuse(bucket: string, what: string): GarnerError {
+  return cannot('store-connect', 'list', `s3://${bucket}`, `the server lists ${what}`);
 }
 
 /** How an entry begins; no text of an answer has such a bracket. */
@@ -96,7 +148,7 @@ function inOrder(bucket: string, kinds: string[], page: ListObjectVersionsComman
     return listed(bucket, value ?? {}, isMarker);
   });
   if (versions.next().done !== true || markers.next().done !== true)
-    throw cannot('store-connect', 'list', `s3://${bucket}`, 'the server lists more than it says');
+    throw refuse(bucket, 'more than it says');
   return all;
 }
 
@@ -112,12 +164,7 @@ interface Entry {
 function listed(bucket: string, entry: Entry, isMarker: boolean): ListedVersion {
   const { VersionId, IsLatest, LastModified, Size, ETag } = entry;
   if (VersionId === undefined || LastModified === undefined || (!isMarker && Size === undefined))
-    throw cannot(
-      'store-connect',
-      'list',
-      `s3://${bucket}`,
-      'the server lists a version without id, time or size',
-    );
+    throw refuse(bucket, 'a version without id, time or size');
   return {
     key: decode(bucket, entry.Key),
     versionId: VersionId,
@@ -136,7 +183,7 @@ function decode(bucket: string, text: string | undefined): string {
   } catch {
     // said below
   }
-  throw cannot('store-connect', 'list', `s3://${bucket}`, 'the server lists a key that is no UTF-8');
+  throw refuse(bucket, 'a key that is no UTF-8');
 }
 
 /** @returns whether a bucket keeps what is overwritten and deleted */
