@@ -147,6 +147,12 @@ const DENIED: Meaning = {
   hint: 'docs/object-storage.md has the list of rights that are needed',
 };
 
+const DAMAGED: Meaning = {
+  code: 'store-connect',
+  cause: 'other bytes arrived than were sent',
+  hint: 'the line, or a proxy on it, changes what it carries',
+};
+
 /** By the names that servers give their errors. */
 const MEANINGS: Record<string, Meaning> = {
   NoSuchBucket: {
@@ -176,6 +182,8 @@ const MEANINGS: Record<string, Meaning> = {
   ExpiredToken: EXPIRED,
   ExpiredTokenException: EXPIRED,
   TokenRefreshRequired: EXPIRED,
+  XAmzContentSHA256Mismatch: DAMAGED,
+  BadDigest: DAMAGED,
   CredentialsProviderError: { code: 'configuration', hint: KEYS_HINT },
   SlowDown: BUSY,
   ServiceUnavailable: BUSY,

@@ -93,14 +93,14 @@ async function listPage(
 
 function* entriesOf(page: ListObjectsV2CommandOutput, at: string): Generator<StoreEntry> {
   for (const { Key = '', Size = 0, LastModified } of page.Contents ?? []) {
-    const name = decodeKey(Key).slice(at.length);
+    const name = nameBelow(at, Key);
     // a marker that other tools make for the directory itself
     if (name === '') continue;
     const kind = isPlainName(name) ? 'file' : 'other';
     yield { name, kind, sizeBytes: Size, modifiedMs: wholeSeconds(LastModified) };
   }
   for (const { Prefix = '' } of page.CommonPrefixes ?? []) {
-    const name = decodeKey(Prefix).slice(at.length, -1);
+    const name = nameBelow(at, Prefix).slice(0, -1);
     if (name !== '') yield directoryEntry(name);
   }
 }
@@ -112,6 +112,12 @@ function directoryEntry(name: string): StoreEntry {
 /** Listings have milliseconds, and what else tells of an object has not. */
 function wholeSeconds(time: Date | undefined): number {
   return Math.floor((time?.getTime() ?? 0) / 1000) * 1000;
+}
+
+/** @returns '' for what was not asked for */
+function nameBelow(at: string, text: string): string {
+  const key = decodeKey(text);
+  return key.startsWith(at) ? key.slice(at.length) : '';
 }
 
 /** @returns a key of a listing; one that is badly encoded is no plain name as it is */

@@ -105,6 +105,18 @@ test('F62 a server that stays overloaded: the archive fails, nothing of it count
   await expectWhole();
 });
 
+test.each(['UploadPart', 'PutObject'])(
+  'F62 %s that arrives with another byte is refused by the server',
+  async (operation) => {
+    first(operation, 'damage');
+    await expect(push()).rejects.toThrow('other bytes arrived than were sent');
+    const names = (await keys()).map((object) => (object as { Key: string }).Key);
+    expect(names).not.toContain(FILE);
+    await push();
+    await expectWhole();
+  },
+);
+
 test('F62 an answer that breaks off goes on where it was; where it breaks off for good, reading fails', async () => {
   const data = randomBytes(3_000_000);
   await using store = await open();

@@ -24,6 +24,8 @@ export type Fault =
   | { cutAnswerAfter: number }
   /** The server does what it is asked, and the answer is lost. */
   | 'lose-answer'
+  /** A byte of the request's body arrives as another one. */
+  | 'damage'
   /** The request is taken, and nothing comes of it. */
   | 'swallow'
   /** The connection breaks while the request's body comes. */
@@ -103,7 +105,7 @@ function forward(target: string, from: IncomingMessage, to: ServerResponse, faul
       return;
     }
     to.writeHead(answer.statusCode ?? 500, answer.rawHeaders);
-    if (fault === undefined) return void answer.pipe(to);
+    if (fault === undefined || fault === 'damage') return void answer.pipe(to);
     let leftBytes = (fault as { cutAnswerAfter: number }).cutAnswerAfter;
     answer.on('data', (chunk: Buffer) => {
       if (leftBytes <= 0) return;
@@ -114,6 +116,10 @@ function forward(target: string, from: IncomingMessage, to: ServerResponse, faul
     });
   });
   away.on('error', () => to.socket?.destroy());
+  if (fault !== 'damage') return void from.pipe(away);
+  from.once('data', (chunk: Buffer) => {
+    chunk[chunk.length - 1] = (chunk.at(-1) as number) ^ 1;
+  });
   from.pipe(away);
 }
 
