@@ -1,36 +1,18 @@
-// What every verb begins with: configuration, lock, roles and the two buckets of a set, in this order.
+// What every verb that uses a bucket begins with: lock, roles and the two buckets of a set, in this order. It loads the client of
+// object storage, which is heavy: verbs import it where they run.
 import { createHash } from 'node:crypto';
 import { realpathSync } from 'node:fs';
-import type { CommandContext } from '../lib/command-line.ts';
 import { makeDirectory } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
 import { acquireLock } from '../lib/lock.ts';
-import { setLogFormat } from '../lib/log.ts';
 import { startProgress } from '../lib/progress.ts';
 import { openS3 } from '../lib/s3.ts';
-import { CORE_SETTINGS, loadSettings, type SettingValues } from '../lib/settings.ts';
-import {
-  type BucketConfiguration,
-  type BucketPlace,
-  type BucketSet,
-  bucketConfigurationFile,
-  readBucketConfiguration,
-} from './configuration.ts';
+import type { BucketPlace, BucketSet } from './configuration.ts';
 import { listVersions, type OpenBucket } from './listing.ts';
 import { type Roles, readRoles } from './roles.ts';
+import type { Setup } from './setup.ts';
 import { openVersionIndex, type VersionIndex } from './version-index.ts';
-
-/** Options that every verb has. */
-export interface CommonOptions {
-  config?: string;
-  json?: boolean;
-}
-
-export interface Setup {
-  configuration: BucketConfiguration;
-  settings: SettingValues<typeof CORE_SETTINGS>;
-}
 
 export interface Run {
   set: BucketSet;
@@ -41,13 +23,6 @@ export interface Run {
   open(bucket: string): OpenBucket;
   signal: AbortSignal;
   now: Date;
-}
-
-/** Reads settings and configuration; touches nothing. */
-export function setUp(context: CommandContext, options: CommonOptions): Setup {
-  const settings = loadSettings(CORE_SETTINGS, { known: context.known });
-  setLogFormat(settings.GARNER_LOG);
-  return { settings, configuration: readBucketConfiguration(bucketConfigurationFile(options.config)) };
 }
 
 /**

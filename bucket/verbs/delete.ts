@@ -1,9 +1,8 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../../lib/command-line.ts';
-import { removeOne } from '../collect.ts';
 import { selectSet } from '../configuration.ts';
 import { findPoint } from '../points.ts';
-import { type CommonOptions, setUp, withSet } from '../run.ts';
+import { type CommonOptions, setUp } from '../setup.ts';
 import { formatReport } from './gc.ts';
 import { EXIT_OF, logged, printJson, type Result, setVerb, tellFailedKeys } from './verb.ts';
 
@@ -20,6 +19,10 @@ export function declareDelete(program: Command, context: CommandContext): void {
       const setup = setUp(context, options);
       const dryRun = options.dryRun === true;
       await logged(setup, async () => {
+        const [{ withSet }, { removeOne }] = await Promise.all([
+          import('../run.ts'),
+          import('../collect.ts'),
+        ]);
         const set = selectSet(setup.configuration, options.set);
         const report = await withSet(setup, set, 'delete', { alone: true }, (run) =>
           removeOne(run, findPoint(set.points, name), dryRun),

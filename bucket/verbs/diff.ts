@@ -5,7 +5,7 @@ import { formatSize } from '../../lib/text.ts';
 import { selectSet } from '../configuration.ts';
 import { type Change, diffPoints } from '../diff.ts';
 import { findPoint } from '../points.ts';
-import { type CommonOptions, setUp } from '../run.ts';
+import { type CommonOptions, setUp } from '../setup.ts';
 import { logged, printJsonList, setVerb, shownKey } from './verb.ts';
 
 export function declareDiff(program: Command, context: CommandContext): void {

@@ -2,8 +2,7 @@ import type { Command } from 'commander';
 import type { CommandContext } from '../../lib/command-line.ts';
 import { info } from '../../lib/log.ts';
 import { selectSet } from '../configuration.ts';
-import { failover } from '../failover.ts';
-import { type CommonOptions, setUp, withSet } from '../run.ts';
+import { type CommonOptions, setUp } from '../setup.ts';
 import { logged, printJson, setVerb } from './verb.ts';
 
 interface Options extends CommonOptions {
@@ -21,6 +20,10 @@ export function declareFailover(program: Command, context: CommandContext): void
     .action(async (options: Options) => {
       const setup = setUp(context, options);
       await logged(setup, async () => {
+        const [{ withSet }, { failover }] = await Promise.all([
+          import('../run.ts'),
+          import('../failover.ts'),
+        ]);
         const set = selectSet(setup.configuration, options.set);
         const dryRun = options.dryRun === true;
         const { master, replica, switchedAt } = await withSet(

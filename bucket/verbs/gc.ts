@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../../lib/command-line.ts';
-import { type CollectReport, collect } from '../collect.ts';
-import { type CommonOptions, setUp, withSet } from '../run.ts';
+import type { CollectReport } from '../collect.ts';
+import { type CommonOptions, setUp } from '../setup.ts';
 import {
   EXIT_OF,
   eachSet,
@@ -26,6 +26,7 @@ export function declareGc(program: Command, context: CommandContext): void {
       const setup = setUp(context, options);
       const dryRun = options.dryRun === true;
       await logged(setup, async () => {
+        const [{ withSet }, { collect }] = await Promise.all([import('../run.ts'), import('../collect.ts')]);
         const { done, failures } = await eachSet(setup, names, async (set) => {
           const report = await withSet(setup, set, 'gc', { alone: true }, (run) =>
             collect(run, { dryRun, allowLarge: options.allowLarge === true }),

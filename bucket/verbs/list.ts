@@ -7,7 +7,7 @@ import { formatTable } from '../../lib/table.ts';
 import { escapeControls, formatMinute, formatSize } from '../../lib/text.ts';
 import { selectSets } from '../configuration.ts';
 import { eachPiece, pointFiles } from '../points.ts';
-import { type CommonOptions, setUp } from '../run.ts';
+import { type CommonOptions, setUp } from '../setup.ts';
 import { EXIT_OF, logged, printJson, type Result, setsVerb } from './verb.ts';
 
 interface ListedPoint {

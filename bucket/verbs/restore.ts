@@ -6,8 +6,8 @@ import { formatSize, plural } from '../../lib/text.ts';
 import { type BucketSet, selectSet } from '../configuration.ts';
 import { type Action, openPlan } from '../plan.ts';
 import { findPoint } from '../points.ts';
-import { type RestoreOptions, restore } from '../restore.ts';
-import { type CommonOptions, setUp, withSet } from '../run.ts';
+import type { RestoreOptions } from '../restore.ts';
+import { type CommonOptions, setUp } from '../setup.ts';
 import { EXIT_OF, logged, printJsonList, type Result, setVerb, shownKey, tellFailedKeys } from './verb.ts';
 
 interface Options extends CommonOptions {
@@ -42,6 +42,7 @@ export function declareRestore(program: Command, context: CommandContext): void 
         const set = selectSet(setup.configuration, options.set);
         const of = whatOf(set, name, options, command.getOptionValueSource('history') === 'cli');
         using plan = openPlan();
+        const [{ withSet }, { restore }] = await Promise.all([import('../run.ts'), import('../restore.ts')]);
         const show = (): void => {
           if (options.json) return;
           for (const action of options.dryRun ? plan.actions() : plan.actions('gone'))

@@ -5,7 +5,7 @@ import { formatSize } from '../../lib/text.ts';
 import { selectSet } from '../configuration.ts';
 import type { PointVersion } from '../point-text.ts';
 import { findPoint, type PointFile, readPoint } from '../points.ts';
-import { type CommonOptions, setUp } from '../run.ts';
+import { type CommonOptions, setUp } from '../setup.ts';
 import { logged, printJsonList, setVerb, shownKey } from './verb.ts';
 
 interface ShowOptions extends CommonOptions {

@@ -1,8 +1,7 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { CommandContext } from '../../lib/command-line.ts';
-import { type CommonOptions, setUp, withSet } from '../run.ts';
-import { snapshot } from '../snapshot.ts';
+import { type CommonOptions, setUp } from '../setup.ts';
 import { EXIT_OF, eachSet, logged, printJson, type Result, setsVerb, tellFailedKeys } from './verb.ts';
 
 export function declareSnapshot(program: Command, context: CommandContext): void {
@@ -10,6 +9,10 @@ export function declareSnapshot(program: Command, context: CommandContext): void
     async (names: string[], options: CommonOptions) => {
       const setup = setUp(context, options);
       await logged(setup, async () => {
+        const [{ withSet }, { snapshot }] = await Promise.all([
+          import('../run.ts'),
+          import('../snapshot.ts'),
+        ]);
         const { done, failures } = await eachSet(setup, names, async (set) => {
           const report = await withSet(setup, set, 'snapshot', { alone: true }, snapshot);
           if (!options.json) process.stdout.write(`${join(set.points, report.point)}\n`);

@@ -6,7 +6,7 @@ import { log, setQuiet } from '../../lib/log.ts';
 import { escapeControls } from '../../lib/text.ts';
 import type { KeyFailures } from '../apply.ts';
 import { type BucketSet, selectSets } from '../configuration.ts';
-import type { Setup } from '../run.ts';
+import type { Setup } from '../setup.ts';
 import { openSystemLog } from '../system-log.ts';
 
 export { printJson, printJsonList } from '../../lib/print-json.ts';

@@ -3,8 +3,8 @@ import type { CommandContext } from '../../lib/command-line.ts';
 import { EXIT } from '../../lib/errors.ts';
 import { formatTable } from '../../lib/table.ts';
 import { escapeControls, formatSize } from '../../lib/text.ts';
-import { type CommonOptions, setUp, withSet } from '../run.ts';
-import { type VerifiedPoint, verifyPoints } from '../verify.ts';
+import { type CommonOptions, setUp } from '../setup.ts';
+import type { VerifiedPoint } from '../verify.ts';
 import { eachSet, logged, printJson, setsVerb, shownKey } from './verb.ts';
 
 const HEAD = ['SET', 'POINT', 'KEYS', 'SIZE', 'FOUND'];
@@ -18,6 +18,10 @@ export function declareVerify(program: Command, context: CommandContext): void {
   ).action(async (names: string[], options: CommonOptions) => {
     const setup = setUp(context, options);
     await logged(setup, async () => {
+      const [{ withSet }, { verifyPoints }] = await Promise.all([
+        import('../run.ts'),
+        import('../verify.ts'),
+      ]);
       const { done, failures } = await eachSet(setup, names, (set) =>
         withSet(setup, set, 'verify', { alone: false }, verifyPoints),
       );
