@@ -8,10 +8,15 @@ import { expect, it } from 'vitest';
 
 const ROOT = join(import.meta.dirname, '../..');
 const COPIED =
-  'agents archive archiver cli databases lib notifier stores package.json tsconfig.json vitest.config.ts'.split(
+  'agents archive archiver bucket cli databases lib notifier stores package.json tsconfig.json vitest.config.ts'.split(
     ' ',
   );
-const TESTS = ['test/contract/agent-contract.ts', 'test/helpers/run.ts', 'test/closing-line.ts'];
+const TESTS = [
+  'test/contract/agent-contract.ts',
+  'test/helpers/of-run.ts',
+  'test/helpers/run.ts',
+  'test/closing-line.ts',
+];
 
 it('shows an agent and its test that pass', async () => {
   const page = readFileSync(join(ROOT, 'docs/writing-an-agent.md'), 'utf8');
