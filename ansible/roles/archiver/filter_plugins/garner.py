@@ -4,8 +4,11 @@ import hashlib
 
 
 def fingerprint(public_key):
-    """Of a key in base64, the second word of a .pub file, as the facts have it."""
-    digest = hashlib.sha256(base64.b64decode(public_key)).digest()
+    """Of a key in base64, the second word of a .pub file, as the facts have it; empty where a host sends something else."""
+    try:
+        digest = hashlib.sha256(base64.b64decode(public_key, validate=True)).digest()
+    except (TypeError, ValueError):
+        return ""
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
