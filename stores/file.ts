@@ -31,6 +31,7 @@ import {
   checkStorePath,
   isPart,
   isPlainName,
+  isStalePart,
   MAX_ENTRIES,
   type Store,
   type StoreEntry,
@@ -201,10 +202,22 @@ function sweepLeftovers(leftovers: Leftovers, directory: string, file: string, k
   let names = leftovers.get(directory);
   if (names === undefined) {
     names = readdirSync(directory).filter((name) => isPart(name));
+    for (const name of names) if (name !== keep) sweepStale(join(directory, name));
     leftovers.set(directory, names);
   }
   for (const name of names)
     if (name !== keep && isPart(name, file)) rmSync(join(directory, name), { force: true });
+}
+
+/** Of a file that nobody wants any more, nothing else would. */
+function sweepStale(path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (!found?.isFile() || !isStalePart(basename(path), found.mtimeMs)) return;
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // somebody else's: it is in nobody's way
+  }
 }
 
 /** @returns undefined where nothing usable is there */

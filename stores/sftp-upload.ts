@@ -7,7 +7,7 @@ import type { SftpConnection } from './sftp-connection.ts';
 import { fail, locate, nameOf, parentOf, scan, stat } from './sftp-look.ts';
 import { BLOCK_BYTES, BLOCKS_IN_FLIGHT, read } from './sftp-read.ts';
 import type { SftpOptions } from './sftp-target.ts';
-import { checkStorePath, isPart, type Upload } from './store.ts';
+import { checkStorePath, isPart, isPlainName, isStalePart, type Upload } from './store.ts';
 
 /** Makes a directory and those above it where they are missing; up to the store's own, links are not followed. */
 async function makeDirectory(connection: SftpConnection, path: string): Promise<void> {
@@ -29,19 +29,23 @@ async function makeDirectory(connection: SftpConnection, path: string): Promise<
 }
 
 /**
- * Removes what a run left that was ended while it wrote this very file.
+ * Removes what a run left that was ended while it wrote this very file, and what others left days ago.
  * @param keep the name of what may be gone on with
  */
 async function sweepParts(connection: SftpConnection, path: string, keep: string): Promise<void> {
   const directory = parentOf(path);
-  const parts: string[] = [];
-  await scan(connection, directory, (name) => {
-    if (name !== keep && isPart(name, nameOf(path))) parts.push(name);
-  });
-  for (const name of parts) {
+  const remove = (name: string): Promise<void> => {
     const where = `${locate(connection, directory)}/${name}`;
-    await connection.request<void>((sftp, done) => sftp.unlink(where, done));
-  }
+    return connection.request<void>((sftp, done) => sftp.unlink(where, done));
+  };
+  const [own, stale]: [string[], string[]] = [[], []];
+  await scan(connection, directory, (name, attrs) => {
+    if (name === keep) return;
+    if (isPart(name, nameOf(path))) own.push(name);
+    else if (isPlainName(name) && attrs.isFile() && isStalePart(name, attrs.mtime * 1000)) stale.push(name);
+  });
+  for (const name of own) await remove(name);
+  for (const name of stale) await remove(name).catch(() => {}); // somebody else's: it is in nobody's way
 }
 
 /** Opens an unfinished file: a new one, or one that is there. */

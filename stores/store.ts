@@ -64,7 +64,8 @@ export interface Store extends AsyncDisposable {
    */
   read(path: string, fromBytes?: number, lends?: boolean): AsyncIterable<Buffer>;
   /**
-   * Starts a new file; directories above it are made, and what an ended run left of the file is swept.
+   * Starts a new file; directories above it are made, and what an ended run left of the file is swept, and what ended runs left
+   * beside it, days ago.
    * @param source names exactly what is uploaded, by 8 hexadecimal digits: what an upload of the same source has left is
    *   resumed, where the store can. What was left is foreign: the caller reads it back before it trusts it
    */
@@ -93,4 +94,12 @@ export function isPart(name: string, finalName?: string): boolean {
   if (finalName === undefined) return name.startsWith(PART_PREFIX);
   const stem = `${PART_PREFIX}${finalName}.`;
   return name.startsWith(stem) && /^[0-9a-f]{8}$/.test(name.slice(stem.length));
+}
+
+/** As long as a pull waits to go on with what was cut. */
+const STALE_MS = 3 * 86_400_000;
+
+/** @returns whether it is an unfinished file that nobody goes on with any more, though its archive may never come again */
+export function isStalePart(name: string, modifiedMs: number): boolean {
+  return isPart(name) && /.\.[0-9a-f]{8}$/.test(name) && Date.now() - modifiedMs > STALE_MS;
 }

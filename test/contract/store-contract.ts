@@ -190,12 +190,22 @@ export function describeStore(kind: string, open: () => Promise<StoreUnderTest>)
       expect(lstatSync(join(root, 'a/b/file')).mode & 0o777).toBe(0o600);
     });
 
-    test('sweeps what an ended run left of the same file, and of no other', async () => {
+    test('sweeps what an ended run left of the same file, and of others what was left days ago', async () => {
       const others = ['.part-file2.0123abcd', '.part-file', '.part-fil.0123abcd', '.part-file.x.0123abcd'];
       const directory = join(root, 'ended');
       mkdirSync(directory);
       chmodSync(directory, 0o777); // the account of an SFTP server is another
       for (const name of ['.part-file.0123abcd', ...others]) writeFileSync(join(directory, name), 'left');
+      const hours = (ago: number): number => Date.now() / 1000 - ago * 3600;
+      utimesSync(join(directory, others[0] as string), hours(71), hours(71));
+      utimesSync(join(directory, others[1] as string), hours(1000), hours(1000));
+      for (const name of ['.part-gone.tar.0123abcd', '.part-away.89abcdef']) {
+        writeFileSync(join(directory, name), 'left');
+        utimesSync(join(directory, name), hours(73), hours(73));
+      }
+      mkdirSync(join(directory, '.part-folder.0123abcd'));
+      utimesSync(join(directory, '.part-folder.0123abcd'), hours(73), hours(73));
+      others.push('.part-folder.0123abcd');
       expect(await store.list('ended')).toEqual([]);
       await put(store, 'ended/file', 'x');
       expect(readdirSync(directory).sort()).toEqual([...others, 'file'].sort());
