@@ -123,7 +123,7 @@ describe('a member', () => {
 
   test('F52 that is a bomb is given up at a limit of bytes, without its manifest', async () => {
     const bomb = join(directory, 'bomb.zst');
-    await sh('head -c 1500M /dev/zero | zstd -q -19 --long=23 -c > bomb.zst');
+    await sh('head -c 1500M /dev/zero | zstd -q -3 -c > bomb.zst');
     const found = await surveyOf(readFileSync(bomb));
     expect(found?.sha256).toBe((await sh('sha256sum bomb.zst')).slice(0, 64));
     expect(found?.original).toBeUndefined();

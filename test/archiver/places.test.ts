@@ -59,6 +59,16 @@ it('F37 a copy that has gone bad at a further place is found there, counts for n
   expect(await archiver.query(`SELECT count(*) FROM copies`)).toBe('2');
 });
 
+it('F37 a copy that has gone bad pushes out none that is good, also where its archive is not kept here any more', async () => {
+  const [good, bad] = tars() as [string, string];
+  await archiver.query(`UPDATE copies SET problem = 'checksum-mismatch' WHERE name = '${bad.slice(0, -4)}'`);
+  await archiver.query(`UPDATE archives SET state = 'removed' WHERE name = '${bad.slice(0, -4)}'`);
+  rmSync(join(archiver.root, 'web1/mediawiki', bad));
+  const next = await deliver(2);
+  expect((await archiver.runHere(['push'])).exitCode).toBe(0);
+  expect(tars()).toEqual(expect.arrayContaining([good, `${next}.tar`]));
+});
+
 it('what was not read for longest is read first, wherever it lies; a place that is not there is a failure', async () => {
   await archiver.query("UPDATE copies SET read_at = '2026-01-01T00:00:00.000Z'");
   const { stdout } = await archiver.runHere(['verify', '--limit', '1kB', '--json']);

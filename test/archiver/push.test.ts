@@ -158,7 +158,7 @@ describe('from a work directory', () => {
     await execa('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'garner', inbox]);
     const history = 'history/mediawiki-web1.jsonl';
     for (const [directory, sizeBytes] of [
-      [work, 2 << 20],
+      [work, 1 << 20], // one piece: that it didn't fit is told after it
       [inbox, 1000],
     ] as const) {
       mkdirSync(join(directory, 'history'));

@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { check } from '../../archiver/check.ts';
@@ -155,6 +156,24 @@ describe('archiver verify', () => {
     expect(await verify({ lock: waited })).toMatchObject({ verified: [{ name: archive.name }], failed: [] });
     expect(existsSync(join(archiver.root, '.quarantine'))).toBe(false);
     expect(await archiver.query('SELECT state, verified FROM archives')).toBe('present|content');
+  });
+
+  test('F37 a bad one goes to quarantine with what is known of it by then, and stays where a pull is at its host', async () => {
+    const [first, second] = (await fill(2)) as [MadeArchive, MadeArchive];
+    flip(here(first));
+    const meanwhile = (): Disposable => {
+      using db = new DatabaseSync(join(archiver.root, '.catalog/catalog.sqlite'));
+      db.exec('UPDATE archives SET source_removed = 1');
+      return lock();
+    };
+    expect((await verify({ lock: meanwhile })).failed).toMatchObject([{ name: first.name }]);
+    flip(here(second));
+    const whilePulled = () => Object.assign(lock(), { isBusy: (of: string) => of === 'web1' });
+    expect((await verify({ lock: whilePulled })).failed).toMatchObject([{ name: second.name }]);
+    expect(existsSync(here(second))).toBe(true);
+    expect(await archiver.query('SELECT state, problem, source_removed FROM archives ORDER BY name')).toBe(
+      'quarantined|checksum-mismatch|1\npresent|checksum-mismatch|1',
+    );
   });
 
   test('F17 a catalog that can’t be written says nothing of the archive, and is told', async () => {

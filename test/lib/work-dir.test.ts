@@ -65,7 +65,11 @@ test.runIf(root)(
     expect((await as('ls "$1/.work-scratch"')).exitCode).not.toBe(0);
     // where others write, or somebody else's directory or link is there, there is none
     for (const spoil of [
-      () => chmodSync(scratch, 0o770),
+      () => chownSync(scratch, 65534, 65534),
+      () => {
+        chownSync(scratch, 0, 0);
+        chmodSync(scratch, 0o770);
+      },
       () => {
         rmSync(scratch, { recursive: true });
         symlinkSync('/root', scratch);
