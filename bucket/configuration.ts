@@ -1,6 +1,6 @@
 // Which sets of buckets there are: buckets.yaml, or a configuration file of backup-my-bucket. Strict: what is misspelt, given twice
 // or out of range is an error that names file and line. A file with a key in it must be its owner's alone.
-import { isAbsolute, join } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { checkOwnership, readConfigurationText } from '../lib/configuration-file.ts';
 import { cannot } from '../lib/errors.ts';
@@ -149,6 +149,7 @@ function readOwn(file: string, text: string): BucketConfiguration {
   const { syslog, sets } = parseYaml(text, { file, schema: yamlSchema, hint: HINT });
   const all = Object.entries(sets);
   checkOwnership(file, false);
+  checkShared(file, all);
   return {
     file,
     systemLog: syslog === false ? undefined : { tag: 'bucket', socket: syslog === true ? DEV_LOG : syslog },
@@ -164,6 +165,25 @@ function readOwn(file: string, text: string): BucketConfiguration {
       retention: set.retention,
     })),
   };
+}
+
+/** Each set knows its own points only: a collection of one would remove versions that points of the other name. */
+function checkShared(file: string, sets: [string, z.output<typeof setSchema>][]): void {
+  for (const [index, [name, set]] of sets.entries()) {
+    for (const [otherName, other] of sets.slice(0, index)) {
+      const refuse = (what: string): Error =>
+        cannot('configuration', 'use', file, `sets ${otherName} and ${name} share ${what}`, {
+          hint: 'a replica and a directory of points belong to one set; one master may have several',
+        });
+      if (resolve(set.points) === resolve(other.points)) throw refuse(set.points);
+      if (set.endpoint !== other.endpoint) continue;
+      const [own, others] = [set, other].map(({ master, replica }) => [master.bucket, replica.bucket]);
+      const shared = own?.find((bucket) => others?.includes(bucket));
+      const isBothMaster = shared === set.master.bucket && shared === other.master.bucket;
+      if (shared !== undefined && (!isBothMaster || set.replica.bucket === other.replica.bucket))
+        throw refuse(`s3://${isBothMaster ? set.replica.bucket : shared}`);
+    }
+  }
 }
 
 function readOriginal(file: string, text: string): BucketConfiguration {

@@ -107,9 +107,16 @@ it('refuses a buckets.yaml that is misspelt, incomplete or ambiguous', () => {
   expect(problemOf(set().replace('photos-replica', 'photos'))).toMatch(/it is the master itself/);
   expect(problemOf('sets: {}\n')).toMatch(/there is none/);
   expect(problemOf(set(), 0o666)).toMatch(/others can write it/);
-  const two = readBucketConfiguration(
-    write(`${set()}${set().replace('sets:\n', '').replace('photos:', 'more:')}`),
-  );
+  const second = set().replace('sets:\n', '').replace('photos:', 'more:');
+  expect(problemOf(set() + second)).toMatch(/sets photos and more share \/var\/points/);
+  const elsewhere = second.replace('/var/points', '/var/more');
+  expect(problemOf(set() + elsewhere)).toMatch(/sets photos and more share s3:\/\/photos-replica/);
+  const chained = elsewhere
+    .replace('photos-replica', 'third')
+    .replace('bucket: photos}', 'bucket: photos-replica}');
+  expect(problemOf(set() + chained)).toMatch(/sets photos and more share s3:\/\/photos-replica/);
+  // one master with two replicas
+  const two = readBucketConfiguration(write(set() + elsewhere.replace('photos-replica', 'third')));
   expect(errorOf(() => selectSet(two, undefined))).toMatchObject({
     code: 'usage',
     hint: 'say --set, such as --set photos',
