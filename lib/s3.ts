@@ -47,7 +47,7 @@ export function openS3(options: S3Options): S3Client {
     attempts = ATTEMPTS,
   } = options;
   if (endpoint !== undefined) checkEndpoint(endpoint);
-  return new S3Client({
+  const client = new S3Client({
     ...(endpoint !== undefined && { endpoint }),
     credentials: findCredentials(options),
     region: region ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? 'us-east-1',
@@ -64,6 +64,36 @@ export function openS3(options: S3Options): S3Client {
       httpsAgent: { keepAlive: true, maxSockets },
     },
   });
+  client.middlewareStack.add(
+    (next, { commandName = '' }) =>
+      async (args) => {
+        const result = await next(args);
+        checkAnswer(commandName, result.output);
+        return result;
+      },
+    { step: 'initialize', name: 'checkAnswer' },
+  );
+  return client;
+}
+
+/** What an answer has some of: a page of a proxy that asks to log in would pass for a listing of nothing, and for success. */
+const TELLING: Record<string, readonly string[]> = {
+  ListObjectsV2Command: ['Name', 'IsTruncated'],
+  ListObjectVersionsCommand: ['Name', 'IsTruncated'],
+  ListMultipartUploadsCommand: ['Bucket', 'IsTruncated'],
+  ListPartsCommand: ['UploadId', 'IsTruncated'],
+  CopyObjectCommand: ['ETag'],
+  UploadPartCopyCommand: ['ETag'],
+  CreateMultipartUploadCommand: ['UploadId'],
+  CompleteMultipartUploadCommand: ['ETag', 'Key'],
+};
+
+function checkAnswer(command: string, output: object): void {
+  const { CopyObjectResult, CopyPartResult } = output as Record<string, object | undefined>;
+  const told = { ...output, ...CopyObjectResult, ...CopyPartResult } as Record<string, unknown>;
+  const telling = TELLING[command];
+  if (telling === undefined || telling.some((name) => told[name] !== undefined)) return;
+  throw Object.assign(new Error('no answer of an object storage'), { name: NO_STORAGE });
 }
 
 function checkEndpoint(endpoint: string): void {
@@ -118,6 +148,9 @@ function checkFile(file: string): void {
     throw cannot('configuration', 'read credentials', file, error);
   }
 }
+
+/** The name of our own error where something else answers. */
+export const NO_STORAGE = 'NoObjectStorage';
 
 interface Meaning {
   code: ErrorCode;
@@ -195,6 +228,11 @@ const MEANINGS: Record<string, Meaning> = {
     hint: 'restore it there first',
   },
   InvalidStorageClass: { code: 'configuration', cause: 'the server has no such storage class' },
+  [NO_STORAGE]: {
+    code: 'store-connect',
+    cause: 'what answers there is no object storage',
+    hint: 'is the endpoint right? Is there a proxy, or a page to log in, before it?',
+  },
   TimeoutError: { code: 'store-connect', cause: 'the server did not answer in time' },
 };
 
