@@ -40,8 +40,11 @@ export function checkMark(root: string): void {
 }
 
 /** @returns the path of an archive, relative to the root */
-export function archivePath({ host, application, instance }: ArchiveName, name: string): string {
-  return join(host, groupName(application, instance), name + ARCHIVE_SUFFIX);
+export function archivePath(
+  { host, application, instance }: Omit<ArchiveName, 'time'>,
+  name: string,
+): string {
+  return `${host}/${groupName(application, instance)}/${name}${ARCHIVE_SUFFIX}`;
 }
 
 /** @returns where an archive of the catalog lies, absolute */
@@ -64,13 +67,16 @@ export interface StoredArchive {
 export function storedArchives(root: string, host: string): StoredArchive[] {
   const found: StoredArchive[] = [];
   for (const group of groupDirectories(root, host)) {
-    for (const entry of readdirSync(join(root, host, group), { withFileTypes: true })) {
-      const name = withoutSuffix(entry.name);
-      if (!entry.isFile() || name === undefined) continue;
-      const parsed = parseName(name);
-      if (parsed?.host !== host || groupName(parsed.application, parsed.instance) !== group) continue;
-      const path = join(root, host, group, entry.name);
-      const { size, mtimeMs, ctimeMs } = lstatSync(path);
+    const directory = join(root, host, group);
+    for (const file of readdirSync(directory)) {
+      const name = withoutSuffix(file);
+      const parsed = name === undefined ? undefined : parseName(name);
+      if (name === undefined || parsed?.host !== host) continue;
+      if (groupName(parsed.application, parsed.instance) !== group) continue;
+      const path = `${directory}/${file}`;
+      const stat = lstatSync(path, { throwIfNoEntry: false });
+      if (!stat?.isFile()) continue;
+      const { size, mtimeMs, ctimeMs } = stat;
       found.push({ name, parsed, path, sizeBytes: size, modifiedMs: mtimeMs, changedMs: ctimeMs });
     }
   }

@@ -1,10 +1,11 @@
 // What the archive store has, as the catalog knows it.
+import { join } from 'node:path';
 import { groupName } from '../archive/name.ts';
 import { formatTable } from '../lib/table.ts';
 import { formatDuration, formatMinute, formatSize } from '../lib/text.ts';
 import { type Catalog, openCatalog } from './catalog/catalog.ts';
 import type { ArchiveRow } from './catalog/schema.ts';
-import { archiveFile, checkMark, fileSize } from './layout.ts';
+import { archivePath, checkMark, fileSize } from './layout.ts';
 import type { Setup } from './run.ts';
 
 export interface ListedArchive {
@@ -39,7 +40,8 @@ export async function* listArchives({ configuration, hosts }: Setup): AsyncGener
 
 /** @returns what the catalog knows of an archive, and whether it is there */
 export function listedArchive({ root }: Setup['configuration'], row: ArchiveRow): ListedArchive {
-  const path = archiveFile(root, row.name);
+  const { host, application, instance } = row;
+  const path = join(root, archivePath({ host, application, instance: instance || undefined }, row.name));
   return {
     host: row.host,
     application: row.application,

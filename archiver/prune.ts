@@ -7,7 +7,7 @@ import { asGarnerError, cannot, type GarnerError } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';
 import { isLarge, type Policy, plan } from '../lib/retention.ts';
 import { plural } from '../lib/text.ts';
-import type { ArchiveRow } from './catalog/schema.ts';
+import type { BriefRow } from './catalog/catalog.ts';
 import type { Finding } from './checks/finding.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { whatHolds } from './evidence.ts';
@@ -104,13 +104,13 @@ function lookAtDisk({ configuration }: Run, host: string): OnDisk {
 }
 
 function planGroup(
-  rows: ArchiveRow[],
+  rows: BriefRow[],
   onDisk: OnDisk,
   policy: Policy,
   now: Date,
 ): Pick<PruneReport, 'keep' | 'remove'> {
   // a bad one neither counts nor goes: `verify` moves it to quarantine
-  const isDamaged = (row: ArchiveRow): boolean => {
+  const isDamaged = (row: BriefRow): boolean => {
     const file = onDisk.get(row.name);
     return row.problem !== null || file?.sizeBytes !== row.size_bytes || wasTouched(row, file);
   };
@@ -150,7 +150,7 @@ async function deleteGroup(
 }
 
 /** An archive that somebody may have written to after it was verified is no proven copy any more. */
-function wasTouched({ verified_at }: ArchiveRow, { changedMs }: StoredArchive): boolean {
+function wasTouched({ verified_at }: BriefRow, { changedMs }: StoredArchive): boolean {
   if (verified_at === null) return false;
   const verifiedMs = Date.parse(verified_at);
   // by a wrong clock it may have been verified "later" than it was changed
@@ -195,7 +195,7 @@ async function settleInterrupted({ catalog, configuration }: Run, host: string):
 }
 
 /** @returns why the catalog can't be trusted with deletions, if so */
-function findDoubt(host: string, rows: ArchiveRow[], onDisk: OnDisk): GarnerError | undefined {
+function findDoubt(host: string, rows: BriefRow[], onDisk: OnDisk): GarnerError | undefined {
   const inCatalog = new Set(rows.map(({ name }) => name));
   const unknown = [...onDisk.keys()].filter((name) => !inCatalog.has(name));
   const missing = rows.filter(({ name, state }) => state === 'present' && !onDisk.has(name));

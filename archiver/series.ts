@@ -1,6 +1,7 @@
 // The archives of one application of one host, as they came, and what its host says of the runs that made them.
 import { groupName } from '../archive/name.ts';
-import type { ArchiveRow, ArchiveState, RunRow } from './catalog/schema.ts';
+import type { BriefRow } from './catalog/catalog.ts';
+import type { ArchiveState, RunRow } from './catalog/schema.ts';
 import type { HostConfiguration } from './configuration.ts';
 import type { Run } from './run.ts';
 
@@ -9,9 +10,9 @@ export interface Series {
   /** `<application>[.<instance>]` */
   name: string;
   /** All that came and was good, oldest first, those that were pruned since among them. */
-  archives: ArchiveRow[];
+  archives: BriefRow[];
   /** What was found bad, oldest first. */
-  quarantined: ArchiveRow[];
+  quarantined: BriefRow[];
   /** The newest runs, oldest first, as the host tells them: it may lie. None where it keeps no history. */
   runs: RunRow[];
 }
@@ -37,9 +38,9 @@ export async function loadSeries(
   const runs = Map.groupBy(await catalog.runs(RUNS, { host, until }), keyOf);
   const all: Series[] = [];
   let current: Series | undefined;
-  let before: ArchiveRow | undefined;
+  let before: BriefRow | undefined;
   // those of a series stand together
-  for (const row of await catalog.list(ALL, host)) {
+  for (const row of await catalog.brief(ALL, host)) {
     if (current === undefined || before === undefined || !isSameSeries(row, before)) {
       const name = groupName(row.application, row.instance || undefined);
       current = { host: row.host, name, archives: [], quarantined: [], runs: runs.get(keyOf(row)) ?? [] };
@@ -68,14 +69,10 @@ export function applicationOf(name: string): string {
   return name.split('.')[0] as string;
 }
 
-function isSameSeries(a: ArchiveRow, b: ArchiveRow): boolean {
+function isSameSeries(a: BriefRow, b: BriefRow): boolean {
   return a.host === b.host && a.application === b.application && a.instance === b.instance;
 }
 
-function keyOf({
-  host,
-  application,
-  instance,
-}: Pick<ArchiveRow, 'host' | 'application' | 'instance'>): string {
+function keyOf({ host, application, instance }: Pick<BriefRow, 'host' | 'application' | 'instance'>): string {
   return `${host}/${application}.${instance}`;
 }

@@ -51,7 +51,7 @@ async function duePlace(
   const known = await catalog.copies(target.name);
   const rows = new Map((await catalog.list(['present', 'removed'])).map((row) => [row.name, row]));
   const paths = [...rows.values()].map(({ name, host, application, instance }) =>
-    archivePath({ host, application, instance: instance || undefined, time: new Date(0) }, name),
+    archivePath({ host, application, instance: instance || undefined }, name),
   );
   const there = await listTarget(to, paths);
   for (const name of known.keys()) if (!there.has(name)) await catalog.forgetCopy(target.name, name);

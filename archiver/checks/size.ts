@@ -2,7 +2,7 @@
 // was emptied, or files that somebody has encrypted, which then compress no more.
 import { formatSize } from '../../lib/text.ts';
 import { type Sample, variationOf } from '../../lib/variation.ts';
-import type { ArchiveRow } from '../catalog/schema.ts';
+import type { BriefRow } from '../catalog/catalog.ts';
 import type { Series } from '../series.ts';
 import { type Finding, found } from './finding.ts';
 
@@ -30,4 +30,4 @@ export function checkSize(series: Series): Finding[] {
       ];
 }
 
-const sample = ({ time, size_bytes }: ArchiveRow): Sample => ({ time: Date.parse(time), value: size_bytes });
+const sample = ({ time, size_bytes }: BriefRow): Sample => ({ time: Date.parse(time), value: size_bytes });
