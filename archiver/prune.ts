@@ -153,8 +153,9 @@ async function deleteGroup(
 function wasTouched({ verified_at }: BriefRow, { changedMs }: StoredArchive): boolean {
   if (verified_at === null) return false;
   const verifiedMs = Date.parse(verified_at);
-  // by a wrong clock it may have been verified "later" than it was changed
-  return changedMs > verifiedMs || verifiedMs > Date.now();
+  // one that came and was written down within the same millisecond is not changed since; by a wrong clock it may have been
+  // verified "later" than it was changed
+  return Math.floor(changedMs) > verifiedMs || verifiedMs > Date.now();
 }
 
 /**

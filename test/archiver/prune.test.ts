@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { pullHosts } from '../../archiver/pull.ts';
@@ -53,6 +53,10 @@ describe('archiver prune', () => {
   test('deletes nothing on a dry run, and explains what it would do', async () => {
     archiver.configureHosts(['web1'], { retention: '{daily: 1, minimum: 2}' });
     const made = await fill(3);
+    // it got its name and was written down within a millisecond
+    const { ctimeMs } = statSync(join(archiver.root, `web1/mediawiki/${made[1]?.name}.tar`));
+    const at = new Date(ctimeMs).toISOString();
+    await archiver.query(`UPDATE archives SET verified_at = '${at}' WHERE name = '${made[1]?.name}'`);
     const result = await archiver.run(['prune', '--dry-run', '--explain']);
     expect(result.exitCode).toBe(0);
     const day = daysAgo(1).toISOString().slice(0, 10);
