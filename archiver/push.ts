@@ -76,7 +76,7 @@ export async function pushTo(
     const paths = source.candidates.map(({ parsed, name }) => source.pathOf(parsed, name));
     const there = await listTarget(to, paths);
     const copies = await source.copies?.of(target.name);
-    const { wanted, remove } = choose(source, there, copies, target);
+    const { wanted, remove } = choose(source, there, copies, target, options);
     for (const candidate of wanted) {
       try {
         const pushed = await pushArchive(source, to, candidate, there, { target, copies }, options);
@@ -111,19 +111,22 @@ function choose(
   there: ReadonlyMap<string, Copy>,
   copies: ReadonlyMap<string, CopyRow> | undefined,
   { retention, remove: removesHere }: PushTarget,
+  { allowLarge }: PushOptions,
 ): Choice {
   if (retention === undefined) return { wanted: [...candidates], remove: [] };
   const times = new Map([...there.keys()].map((name) => [name, timeOf(name)]));
   for (const { name, time } of candidates) times.set(name, time);
-  // what was never read there, or was found bad, pushes out nothing that was
+  const isSent = new Set(candidates.map(({ name }) => name));
+  // what was never read there, or was found bad, pushes out nothing that was; where nobody notes what was read, nothing that is
+  // here, until somebody has looked: by a name of next year anybody could have put it there
   const isKnownGood = (name: string): boolean =>
-    !there.has(name) || copies === undefined || copies.get(name)?.problem === null;
+    !there.has(name) ||
+    (copies === undefined ? isSent.has(name) || allowLarge : copies.get(name)?.problem === null);
   const points = [...times].map(([id, time]) => ({ id, time, verified: isKnownGood(id) }));
   const groups = Map.groupBy(points, ({ id }) => {
     const { host, application, instance } = parseName(id) as ArchiveName;
     return `${host}/${groupName(application, instance)}`;
   });
-  const isSent = new Set(candidates.map(({ name }) => name));
   const mayGo = ({ id }: { id: string }): boolean => there.has(id) || (removesHere && isSent.has(id));
   const plans = [...groups].map(([subject, members]) => ({
     subject,
