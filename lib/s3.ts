@@ -5,9 +5,10 @@
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { fromIni } from '@aws-sdk/credential-provider-ini';
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
-import { checkOwnership } from './configuration-file.ts';
+import { checkOwnership, readConfigurationText } from './configuration-file.ts';
 import { cannot, causeText, type ErrorCode, GarnerError } from './errors.ts';
 import { registerSecret } from './redact.ts';
+import { checkTrusted } from './trusted-file.ts';
 
 /** How often a request is sent before what the server says is believed. */
 const ATTEMPTS = 6;
@@ -133,6 +134,7 @@ function findCredentials({
           ignoreCache: true,
         });
   return async () => {
+    if (credentialsFile !== undefined) checkFile(credentialsFile); // it is read anew each time
     const found = await read();
     registerSecret(found.secretAccessKey);
     registerSecret(found.sessionToken);
@@ -140,9 +142,11 @@ function findCredentials({
   };
 }
 
+/** A command in it is run: as those of other configuration, only where nobody else could have written it. */
 function checkFile(file: string): void {
   try {
     checkOwnership(file, true);
+    if (/credential_process/i.test(readConfigurationText(file))) checkTrusted(file);
   } catch (error) {
     if (error instanceof GarnerError) throw error;
     throw cannot('configuration', 'read credentials', file, error);

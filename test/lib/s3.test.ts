@@ -1,50 +1,45 @@
-// What answers in place of an object storage with success: a proxy, a page to log in. Nobody's storage does that on demand, so it is
-// a server of the test's own.
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { expect, it } from 'vitest';
-import { copyVersion } from '../../bucket/copy.ts';
-import { deleteAll } from '../../bucket/delete.ts';
-import { listVersions } from '../../bucket/listing.ts';
-import { asGarnerError } from '../../lib/errors.ts';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openS3 } from '../../lib/s3.ts';
-import { openS3Store } from '../../stores/s3.ts';
 
-it.each([
-  ['an empty one', ''],
-  ['a page to log in', '<!DOCTYPE html>\n<html><body>Log in</body></html>'],
-  ['XML of another service', '<?xml version="1.0"?><Envelope><Body/></Envelope>'],
-])('takes %s for no answer of an object storage: neither nothing nor done', async (_what, body) => {
-  const server = createServer((from, to) => {
-    from.resume().once('end', () => to.writeHead(200, { 'Content-Length': body.length }).end(body));
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const credentials = { accessKeyId: 'a', secretAccessKey: 'b' };
-  const client = openS3({ endpoint, credentials, attempts: 1 });
-  await using store = openS3Store({ url: `s3://bucket?endpoint=${endpoint}`, credentials });
-  const bucket = { client, bucket: 'bucket' };
-  const version = { key: 'k', versionId: 'v', sizeBytes: 1, etag: 'e' };
-  const { signal } = new AbortController();
-  const ended: string[] = [];
-  const ask = {
-    'list a store': () => store.list(''),
-    'list versions': () => listVersions(bucket, '', signal).next(),
-    copy: () => copyVersion(bucket, bucket, version, signal),
-    delete: () => deleteAll(bucket, [{ key: 'k' }], ({ key }) => ended.push(key), signal),
-  };
-  try {
-    for (const [what, work] of Object.entries(ask)) {
-      const error = await Promise.resolve(work()).then(
-        () => 'none',
-        (caught) => asGarnerError(caught).code,
-      );
-      expect([what, error]).toEqual([what, 'store-connect']);
-    }
-    expect(ended).toEqual([]);
-  } finally {
-    client.destroy();
-    server.closeAllConnections();
-    server.close();
-  }
+let directory: string;
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'garner-keys-'));
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+const KEYS = { Version: 1, AccessKeyId: 'AKIA', SecretAccessKey: 'swordfish' };
+const read = async (credentialsFile: string) => {
+  const client = openS3({ endpoint: 'http://127.0.0.1:9', credentialsFile });
+  return await client.config.credentials();
+};
+
+it('runs a command that a file of keys names only where nobody else could have written it', async () => {
+  const place = join(directory, 'shared');
+  const [file, ran] = [join(place, 'keys'), join(directory, 'ran')];
+  mkdirSync(place, { mode: 0o700 });
+  const says = `/bin/sh -c "touch ${ran}; cat ${join(directory, 'answer')}"`;
+  writeFileSync(join(directory, 'answer'), JSON.stringify(KEYS));
+  writeFileSync(file, `[default]\ncredential_process = ${says}\n`, { mode: 0o600 });
+  const refused = { code: 'configuration-permissions', message: expect.stringMatching(/by group|by others/) };
+  chmodSync(place, 0o777);
+  await expect(read(file)).rejects.toMatchObject(refused);
+  chmodSync(place, 0o700);
+  chmodSync(file, 0o660);
+  await expect(read(file)).rejects.toMatchObject(refused);
+  expect(existsSync(ran)).toBe(false);
+  chmodSync(file, 0o600);
+  expect(await read(file)).toMatchObject({ secretAccessKey: 'swordfish' });
+  expect(existsSync(ran)).toBe(true);
+
+  // keys alone run nothing
+  writeFileSync(file, '[default]\naws_access_key_id = AKIA\naws_secret_access_key = swordfish\n');
+  chmodSync(file, 0o660);
+  expect(await read(file)).toMatchObject({ accessKeyId: 'AKIA' });
+  // what takes its place before it is read is looked at too
+  const client = openS3({ endpoint: 'http://127.0.0.1:9', credentialsFile: file });
+  writeFileSync(file, `[default]\ncredential_process = ${says}\n`);
+  await expect(client.config.credentials()).rejects.toMatchObject(refused);
 });
