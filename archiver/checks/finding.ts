@@ -1,21 +1,21 @@
 // What a check finds. A check is a pure function of what is known: it looks at no clock, no disk and no host.
 import type { Series } from '../series.ts';
 
-/** All checks, in the order in which their findings are told. */
+/** All checks, in the order in which their findings are told: what others may come of is first. */
 export const CHECKS = [
+  'disk',
+  'pull',
+  'host-key',
+  'failing',
   'missing',
   'late',
-  'failing',
   'flood',
   'size',
   'unverified',
-  'pull',
-  'host-key',
   'unknown',
   'stray',
   'quarantine',
   'catalog',
-  'disk',
 ] as const;
 
 export type Check = (typeof CHECKS)[number];

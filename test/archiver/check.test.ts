@@ -97,8 +97,8 @@ describe('archiver check', () => {
     try {
       await execa('mount', ['-o', 'remount,ro,bind', archiver.root]);
       const report = await look();
-      expect(brief(report)).toEqual(['critical pull archiver', 'critical disk archiver']);
-      expect(report.findings[1]?.reason).toBe('the archive disk is read-only');
+      expect(brief(report)).toEqual(['critical disk archiver', 'critical pull archiver']);
+      expect(report.findings[0]?.reason).toBe('the archive disk is read-only');
     } finally {
       await execa('umount', [archiver.root]);
     }
@@ -195,8 +195,8 @@ describe('archiver check', () => {
     );
     const report = await look();
     expect(brief(report)).toEqual([
-      'critical missing web1', // it is known for two days
       'critical host-key web3',
+      'critical missing web1', // it is known for two days
       'warning pull web1',
       'warning pull web2',
     ]);
