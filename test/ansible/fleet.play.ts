@@ -66,6 +66,7 @@ beforeAll(async () => {
   ]);
   variables = {
     garner_deb: deb,
+    garner_pull_keys: ['ssh-ed25519 AAAA one\n# of another archiver\nssh-ed25519 BBBB two\n'],
     garner_settings: {
       NOTIFY_EMAIL_FROM: 'backup@example.test',
       NOTIFY_EMAIL_TO: 'admin@example.test',
@@ -143,6 +144,8 @@ it('lets the archiver do SFTP in the work directory, and nothing else', async ()
   expect(await sftp(shop, 'mkdir /work/x')).toMatch(/denied|Unsupported|Failure/);
   expect(await sftp(shop, 'symlink /etc /work/x')).toMatch(/denied|Unsupported|Failure/);
   expect(await sftp(shop, 'put /etc/hostname /hostname')).toContain('denied');
+  const keys = (await shop.sh('cat /etc/ssh/authorized_keys.d/garner-pull')).split('\n').slice(1);
+  expect(keys.map((line) => line.split(' ')[0])).toEqual(['restrict', 'restrict', 'restrict']);
   const ssh = `ssh -i /etc/garner/id_ed25519 -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR`;
   expect(await backup.sh(`${ssh} garner-pull@${shop.address} id 2>&1 || true`)).toContain('only');
   expect(
