@@ -21,6 +21,8 @@ export interface CollectReport {
   versions: number;
   versionBytes: number;
   failed: KeyFailures;
+  /** On a dry run: why the run itself would do nothing of this. */
+  refused?: string;
 }
 
 export interface ReadPoint extends PointSummary {
@@ -67,7 +69,8 @@ export async function survey(run: Run): Promise<Survey> {
           for (const { key, versionId, sizeBytes } of versions) {
             const found = index.find(key, versionId);
             if (found?.sizeBytes !== sizeBytes) missing += 1;
-            else index.note(found, number);
+            // also one of another size, where a point is wrong: it is named all the same
+            if (found !== undefined) index.note(found, number);
           }
         },
         run.signal,
@@ -82,7 +85,8 @@ export async function survey(run: Run): Promise<Survey> {
 }
 
 /**
- * Says which points stay by the set's policy: one whose versions are not all there does not count for the minimum while others do.
+ * Says which points stay by the set's policy: one whose versions are not all there does not count for the minimum while others do,
+ * nor does one without keys, such as a wrong or an emptied bucket makes night after night.
  * @throws prune-refused where a point is of the future
  */
 export function planPoints(points: readonly ReadPoint[], policy: Policy, now: Date): RetentionPlan {
@@ -92,7 +96,12 @@ export function planPoints(points: readonly ReadPoint[], policy: Policy, now: Da
       hint: 'set the clock right, or remove the point',
     });
   }
-  const all = points.map(({ file, time, missing }) => ({ id: file.name, time, verified: missing === 0 }));
+  const areEmpty = points.every(({ count }) => count === 0);
+  const all = points.map(({ file, time, missing, count }) => ({
+    id: file.name,
+    time,
+    verified: missing === 0 && (count > 0 || areEmpty),
+  }));
   return planRetention(all, policy, now);
 }
 
@@ -110,17 +119,19 @@ export async function collect(
   using seen = await survey(run);
   const present = seen.points.filter(({ file }) => !file.removing);
   const { keep, remove } = planPoints(present, retention, run.now);
-  if (isLarge(remove.length, present.length) && !allowLarge && !dryRun) {
-    const cause = `${remove.length} of ${plural(present.length, 'point')} would go at once`;
+  const isRefused = isLarge(remove.length, present.length) && !allowLarge;
+  const cause = `${remove.length} of ${plural(present.length, 'point')} would go at once`;
+  if (isRefused && !dryRun) {
     throw cannot('prune-refused', 'collect', name, cause, {
       hint: 'look with bucket gc --dry-run; if it is right: bucket gc --allow-large',
     });
   }
-  return await removePoints(run, seen, {
+  const report = await removePoints(run, seen, {
     keep: keep.map(({ id, reasons }) => ({ point: id, reasons })),
     remove: remove.map(({ id, reason }) => ({ point: id, reason })),
     dryRun,
   });
+  return isRefused ? { ...report, refused: `${cause}: that needs --allow-large` } : report;
 }
 
 /** Removes one point. @throws prune-refused where fewer would be left than the minimum; point-damaged */

@@ -1,6 +1,6 @@
 // Brings a bucket back to what a restoration point names, or to what it was at a time. All is planned first, and what is gone is
 // told, before anything is written; the dry run ends there. A run that was ended is simply run again: what is equal is skipped.
-import { cannot } from '../lib/errors.ts';
+import { cannot, type GarnerError } from '../lib/errors.ts';
 import { plural } from '../lib/text.ts';
 import { applyPlan, type KeyFailures, noFailures } from './apply.ts';
 import { hasVersioning, type OpenBucket } from './listing.ts';
@@ -27,6 +27,8 @@ export interface Restored {
   from: string;
   to: string;
   failed: KeyFailures;
+  /** On a dry run: why the run itself would do nothing of this. */
+  refused?: string;
 }
 
 /**
@@ -61,8 +63,12 @@ export async function restore(
     const wanted = await planWanted(of, prefix, plan, sourceIndex, targetIndex, signal);
     planDeletions(plan, targetIndex);
     onPlan();
-    if (dryRun) return { from: source.bucket, to: target.bucket, failed: noFailures() };
-    await refuse(run, options, target, plan, wanted);
+    const refused = await whyRefused(run, options, target, plan, wanted);
+    if (dryRun) {
+      const done = { from: source.bucket, to: target.bucket, failed: noFailures() };
+      return refused === undefined ? done : { ...done, refused: refused.message };
+    }
+    if (refused !== undefined) throw refused;
   } finally {
     targetIndex[Symbol.dispose]();
     if (sourceIndex !== targetIndex) sourceIndex[Symbol.dispose]();
@@ -103,32 +109,33 @@ async function planWanted(
   return count;
 }
 
-/** @throws versions-gone, restore-refused */
-async function refuse(
+/** @returns versions-gone, restore-refused; undefined where all is well */
+async function whyRefused(
   { master, signal }: Run,
   { prefix, allowMissing, force }: RestoreOptions,
   target: OpenBucket,
   { counts }: Plan,
   wanted: number,
-): Promise<void> {
+): Promise<GarnerError | undefined> {
   const where = `s3://${target.bucket}/${prefix}`;
   if (counts.gone > 0 && !allowMissing) {
-    throw cannot('versions-gone', 'restore', where, `${plural(counts.gone, 'version')} of it are gone`, {
+    return cannot('versions-gone', 'restore', where, `${plural(counts.gone, 'version')} of it are gone`, {
       hint: 'bucket restore --dry-run lists them; with --allow-missing the others are restored, and those keys stay as they are',
     });
   }
-  if (force || counts.replace + counts.delete === 0) return;
+  if (force || counts.replace + counts.delete === 0) return undefined;
   const what = `${plural(counts.replace, 'key')} would be replaced and ${counts.delete} deleted`;
   const doIt = 'look with --dry-run; if it is right: --force';
   if (wanted === 0)
-    throw cannot('restore-refused', 'restore', where, `nothing is to be restored there; ${what}`, {
+    return cannot('restore-refused', 'restore', where, `nothing is to be restored there; ${what}`, {
       hint: doIt,
     });
   if (target.bucket !== master.bucket)
-    throw cannot('restore-refused', 'restore', where, `it is not empty: ${what}`, { hint: doIt });
+    return cannot('restore-refused', 'restore', where, `it is not empty: ${what}`, { hint: doIt });
   if (!(await hasVersioning(target, signal))) {
-    throw cannot('restore-refused', 'restore', where, `${what}, for good: the bucket has no versioning`, {
+    return cannot('restore-refused', 'restore', where, `${what}, for good: the bucket has no versioning`, {
       hint: `switch versioning on, or ${doIt}`,
     });
   }
+  return undefined;
 }

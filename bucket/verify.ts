@@ -36,6 +36,7 @@ export async function verifyPoints(run: Run): Promise<VerifiedPoint[]> {
       try {
         const { count, sizeBytes, hasDigest } = await lookAt(run, file, indexes, result);
         Object.assign(result, { keys: count, sizeBytes, hasDigest });
+        if (result.missing > 0 && !existsSync(file.path)) continue; // removed meanwhile, with its versions
       } catch (caught) {
         run.signal.throwIfAborted();
         const error = asGarnerError(caught);

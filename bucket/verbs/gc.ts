@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../../lib/command-line.ts';
+import { warn } from '../../lib/log.ts';
 import type { CollectReport } from '../collect.ts';
 import { type CommonOptions, setUp } from '../setup.ts';
 import {
@@ -33,10 +34,12 @@ export function declareGc(program: Command, context: CommandContext): void {
           );
           if (dryRun && !options.json) process.stdout.write(formatReport(report));
           tellFailedKeys(report.failed);
+          if (report.refused !== undefined) warn(`${set.name}: it would be refused: ${report.refused}`);
           return { set: set.name, ...report };
         });
         const failed = failures.length > 0 || done.some((report) => report.failed.count > 0);
-        const result: Result = failed ? 'failed' : 'ok';
+        const refused = done.some((report) => report.refused !== undefined);
+        const result: Result = failed ? 'failed' : refused ? 'warnings' : 'ok';
         if (options.json) printJson({ result, dryRun, sets: done, failures });
         process.exitCode = EXIT_OF[result];
       });

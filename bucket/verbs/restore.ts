@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../../lib/command-line.ts';
 import { cannot } from '../../lib/errors.ts';
-import { info } from '../../lib/log.ts';
+import { info, warn } from '../../lib/log.ts';
 import { formatSize, plural } from '../../lib/text.ts';
 import { type BucketSet, selectSet } from '../configuration.ts';
 import { type Action, openPlan } from '../plan.ts';
@@ -48,7 +48,7 @@ export function declareRestore(program: Command, context: CommandContext): void 
           for (const action of options.dryRun ? plan.actions() : plan.actions('gone'))
             process.stdout.write(`${lineOf(action)}\n`);
         };
-        const { from, to, failed } = await withSet(setup, set, 'restore', { alone: true }, (run) =>
+        const { from, to, failed, refused } = await withSet(setup, set, 'restore', { alone: true }, (run) =>
           restore(
             run,
             {
@@ -64,14 +64,16 @@ export function declareRestore(program: Command, context: CommandContext): void 
           ),
         );
         const { counts } = plan;
-        const result: Result = failed.count > 0 ? 'failed' : counts.gone > 0 ? 'warnings' : 'ok';
+        const result: Result =
+          failed.count > 0 ? 'failed' : counts.gone > 0 || refused !== undefined ? 'warnings' : 'ok';
         if (options.json) {
           const what = 'point' in of ? { point: of.point.name } : { at: of.at.toISOString() };
           const { prefix } = options;
           const head = { result, dryRun: options.dryRun === true, set: set.name, ...what, from, to, prefix };
-          await printJsonList({ ...head, counts, failed }, 'actions', plan.actions());
+          await printJsonList({ ...head, counts, failed, refused }, 'actions', plan.actions());
         }
         tellFailedKeys(failed);
+        if (refused !== undefined) warn(`it would be refused: ${refused}`);
         info(
           `${to}: ${plural(counts.copy, 'key')} ${options.dryRun ? 'to copy' : 'copied'} (${formatSize(counts.copyBytes)}), ` +
             `${counts.delete} deleted, ${counts.equal} equal, ${counts.gone} gone, ${failed.count} failed`,

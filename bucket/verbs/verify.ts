@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
 import type { CommandContext } from '../../lib/command-line.ts';
 import { EXIT } from '../../lib/errors.ts';
+import { warn } from '../../lib/log.ts';
 import { formatTable } from '../../lib/table.ts';
 import { escapeControls, formatSize } from '../../lib/text.ts';
 import { type CommonOptions, setUp } from '../setup.ts';
 import type { VerifiedPoint } from '../verify.ts';
-import { eachSet, logged, printJson, setsVerb, shownKey } from './verb.ts';
+import { EXIT_OF, eachSet, logged, printJson, type Result, setsVerb, shownKey } from './verb.ts';
 
 const HEAD = ['SET', 'POINT', 'KEYS', 'SIZE', 'FOUND'];
 
@@ -27,7 +28,11 @@ export function declareVerify(program: Command, context: CommandContext): void {
       );
       const points = done.flat();
       const isBad = points.some(({ problem, missing }) => problem !== undefined || missing > 0);
-      const result = isBad || failures.length > 0 ? 'failed' : 'ok';
+      const isFailed = isBad || failures.length > 0;
+      // a directory that is wrong, or not mounted, would pass for good
+      const hasNone = done.some((ofSet) => ofSet.length === 0);
+      if (hasNone) warn('there is a set without any point: nothing of it was verified');
+      const result: Result = isFailed ? 'failed' : hasNone ? 'warnings' : 'ok';
       if (options.json) printJson({ result, points, failures });
       else {
         process.stdout.write(formatTable(HEAD, points.map(rowOf)));
@@ -37,11 +42,7 @@ export function declareVerify(program: Command, context: CommandContext): void {
               `gone    ${escapeControls(point)}: ${shownKey(key)}  version ${shownKey(versionId)}\n`,
             );
       }
-      process.exitCode = isBad
-        ? EXIT.verification.code
-        : failures.length > 0
-          ? EXIT.failed.code
-          : EXIT.ok.code;
+      process.exitCode = isBad ? EXIT.verification.code : EXIT_OF[result];
     });
   });
 }

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import {
+  DeleteObjectCommand,
   DeleteObjectsCommand,
   ListObjectVersionsCommand,
   PutBucketPolicyCommand,
@@ -12,6 +13,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { acquireLock } from '../../lib/lock.ts';
 import { makeSet, type TestSet } from '../helpers/buckets.ts';
 import { type Ceph, startCeph } from '../helpers/ceph.ts';
+import { startS3Proxy } from '../helpers/s3-proxy.ts';
 
 let ceph: Ceph;
 beforeAll(async () => {
@@ -141,9 +143,64 @@ it('F66 keeps whole points where others have lost versions, and asks before many
 
   await pointOf(set, 1);
   await pointOf(set, 0.5);
+  expect(await set.run('gc', '--dry-run', '--json')).toMatchObject({
+    exitCode: 3,
+    json: { result: 'warnings', sets: [{ refused: expect.stringMatching(/^4 of 6 points/) }] },
+  });
   expect(await set.run('gc')).toMatchObject({ exitCode: 1, code: 'prune-refused', message: /4 of 6 points/ });
   expect(await set.run('gc', '--allow-large')).toMatchObject({ exitCode: 0 });
   expect(set.pointNames()).toHaveLength(2);
+});
+
+it('F66 keeps points with keys where an emptied bucket makes points without any', async () => {
+  using set = await makeSet(ceph);
+  set.configure('compress: false\nretention: {last: 2, minimum: 2}');
+  await set.put(set.replica, 'a', '1');
+  const full = [await pointOf(set, 6), await pointOf(set, 5)];
+  await set.remove(set.replica, 'a');
+  const empty = [await pointOf(set, 3), await pointOf(set, 2), await pointOf(set, 1)];
+  expect(await set.run('gc', '--allow-large')).toMatchObject({ exitCode: 0 });
+  expect(set.pointNames()).toEqual([...full, ...empty]);
+  expect(await set.history(set.replica)).toContain('a 1');
+  // a bucket that never had keys is collected as any other
+  for (const name of full) rmSync(join(set.points, name));
+  expect(await set.run('gc')).toMatchObject({ exitCode: 0 });
+  expect(set.pointNames()).toEqual(empty.slice(1));
+});
+
+it('F66 removes no version that a kept point names, also with a size that is wrong', async () => {
+  using set = await makeSet(ceph);
+  set.configure(`compress: false\n${RETENTION}`);
+  await set.put(set.replica, 'a', '1');
+  await set.put(set.replica, 'b', '1');
+  const old = await pointOf(set, 2);
+  const kept = join(set.points, await pointOf(set, 1));
+  writeFileSync(kept, readFileSync(kept, 'utf8').replace(/(?<="Key":"b".*"Size":)1/, '2'));
+  await set.put(set.replica, 'a', '2');
+  await set.put(set.replica, 'b', '2');
+  expect(await set.run('delete', old)).toMatchObject({ code: 'prune-refused' }); // the other one is not whole
+  const last = await pointOf(set, 0.5);
+  set.configure('compress: false\nretention: {daily: 9, minimum: 1}');
+  expect(await set.run('delete', old)).toMatchObject({ exitCode: 0 });
+  expect(await set.history(set.replica)).toEqual(['a 1', 'a 2', 'b 1', 'b 2']);
+  expect(set.pointNames()).toContain(last);
+});
+
+it('verifies nothing where there is no point, and raises no alarm where one is removed meanwhile', async () => {
+  using set = await makeSet(ceph);
+  await using proxy = await startS3Proxy(ceph.endpoint);
+  writeFileSync(set.configFile, readFileSync(set.configFile, 'utf8').replace(ceph.endpoint, proxy.endpoint));
+  expect(await set.run('verify', '--json')).toMatchObject({ exitCode: 3, json: { result: 'warnings' } });
+  const VersionId = await set.put(set.replica, 'a', '1');
+  const point = (await set.run('snapshot')).stdout.trim();
+  await ceph.client.send(new DeleteObjectCommand({ Bucket: set.replica, Key: 'a', VersionId }));
+  expect(await set.run('verify')).toMatchObject({ exitCode: 5 });
+  // as a collection beside it does, once the point is read and the bucket is listed
+  proxy.breakWith(({ url }) => {
+    if (url.includes('versions')) rmSync(point);
+    return undefined;
+  });
+  expect(await set.run('verify', '--json')).toMatchObject({ exitCode: 3, json: { points: [] } });
 });
 
 it('tells of versions that could not be removed, and goes on with them the next time', async () => {
