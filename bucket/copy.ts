@@ -11,6 +11,7 @@ import {
   PutObjectTaggingCommand,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
+import { cannot } from '../lib/errors.ts';
 import { s3Error } from '../lib/s3.ts';
 import { inParallel } from './in-parallel.ts';
 import type { OpenBucket } from './listing.ts';
@@ -27,7 +28,7 @@ type Range = { number: number; from: number; to: number };
 /**
  * Copies a version; what was begun of a copy in parts is taken back where it fails.
  * @param largestBytes what one request may copy; for tests
- * @throws what the server says, as `s3Error` has it; content-mismatch where the copy is another
+ * @throws what the server says, as `s3Error` has it; io where it was written over while it was copied in parts
  */
 export async function copyVersion(
   source: OpenBucket,
@@ -76,7 +77,7 @@ async function firstPartBytes(
 async function copyInParts(
   source: OpenBucket,
   target: OpenBucket,
-  { key, versionId, sizeBytes }: Omit<Copy, 'action'>,
+  { key, versionId, sizeBytes, etag }: Omit<Copy, 'action'>,
   partBytes: number,
   signal: AbortSignal,
 ): Promise<void> {
@@ -113,6 +114,10 @@ async function copyInParts(
       const { CopyPartResult } = await target.client.send(request, { abortSignal: signal });
       parts.push({ PartNumber: range.number, ETag: CopyPartResult?.ETag });
     });
+    // one without versioning has no version that stays: half of it may be of another
+    const { ETag = '' } = await source.client.send(new HeadObjectCommand(of), { abortSignal: signal });
+    if (etag !== '' && ETag.replaceAll('"', '') !== etag)
+      throw cannot('io', 'copy', key, 'it was written over meanwhile');
     const MultipartUpload = { Parts: parts.sort((a, b) => a.PartNumber - b.PartNumber) };
     const complete = new CompleteMultipartUploadCommand({ ...upload, MultipartUpload });
     const { VersionId } = await target.client.send(complete, { abortSignal: signal });

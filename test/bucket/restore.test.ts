@@ -7,6 +7,7 @@ import {
   DeleteObjectCommand,
   GetObjectCommand,
   GetObjectTaggingCommand,
+  ListMultipartUploadsCommand,
   PutObjectCommand,
 } from '@aws-sdk/client-s3';
 import { execa } from 'execa';
@@ -155,6 +156,10 @@ it('F65 lists versions that are gone, and then writes nothing', async () => {
     stdout: `gone    gone\\n1  version ${id}\n`,
   });
   expect(await set.contents(set.master)).toEqual({ 'gone\n1': 'of the master', other: 'of the master' });
+  expect(await set.run('restore', 'latest', '--dry-run', '--json')).toMatchObject({
+    exitCode: 3,
+    json: { refused: expect.stringMatching(/1 version of it are gone/) },
+  });
   const verified = await set.run('verify');
   expect(verified).toMatchObject({ exitCode: 5, stdout: expect.stringContaining('1 versions are gone') });
   const done = await set.run('restore', 'latest', '--allow-missing');
@@ -174,6 +179,8 @@ it('restores a prefix only, and into another bucket only where that is empty or 
   expect(await set.run('restore', 'latest', '--to', other)).toMatchObject({ exitCode: 0 });
   expect(await set.contents(other)).toEqual({ 'a/1': '1', 'a/2': '2', 'b/1': '1' });
   await set.put(other, 'mine', 'x');
+  const dry = await set.run('restore', 'latest', '--to', other, '--dry-run', '--json');
+  expect(dry).toMatchObject({ exitCode: 3, json: { refused: expect.stringMatching(/not empty/) } });
   const refused = await set.run('restore', 'latest', '--to', other);
   expect(refused).toMatchObject({ exitCode: 1, code: 'restore-refused' });
   expect(await set.contents(other)).toHaveProperty('mine');
@@ -347,7 +354,12 @@ it('copies what is above the limit of one request in parts, with type, metadata 
     never,
     never,
   ];
-  const version = { key: Key, versionId: VersionId, sizeBytes: content.length, etag: ETag };
+  const version = {
+    key: Key,
+    versionId: VersionId,
+    sizeBytes: content.length,
+    etag: ETag.replaceAll('"', ''),
+  };
   const limits = { largestBytes: 1000, partBytes: 5 << 20 };
   await copyVersion(source, target, version, new AbortController().signal, limits);
   const copied = await ceph.client.send(new GetObjectCommand({ Bucket: set.master, Key }));
@@ -360,4 +372,25 @@ it('copies what is above the limit of one request in parts, with type, metadata 
   });
   const { TagSet } = await ceph.client.send(new GetObjectTaggingCommand({ Bucket: set.master, Key }));
   expect(TagSet).toEqual([{ Key: 'k', Value: 'v w' }]);
+});
+
+it('leaves no copy of half an old and half a new object, where a bucket has no versions to copy', async () => {
+  using set = await makeSet(ceph, { masterVersioning: false });
+  const size = (5 << 20) + 1;
+  await set.put(set.master, 'k', 'a'.repeat(size));
+  const etag = createHash('md5').update('a'.repeat(size)).digest('hex');
+  await set.put(set.master, 'k', 'b'.repeat(size));
+  const [source, target] = [set.master, set.replica].map((bucket) => ({ client: ceph.client, bucket })) as [
+    never,
+    never,
+  ];
+  const version = { key: 'k', versionId: 'null', sizeBytes: size, etag };
+  const limits = { largestBytes: 1000, partBytes: 5 << 20 };
+  const { signal } = new AbortController();
+  await expect(copyVersion(source, target, version, signal, limits)).rejects.toThrow(
+    /written over meanwhile/,
+  );
+  expect(await set.history(set.replica)).toEqual([]);
+  const { Uploads = [] } = await ceph.client.send(new ListMultipartUploadsCommand({ Bucket: set.replica }));
+  expect(Uploads).toEqual([]);
 });
