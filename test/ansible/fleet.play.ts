@@ -120,8 +120,9 @@ it('passes the production profile of ansible-lint', async () => {
 });
 
 it('changes nothing with --check', async () => {
+  // the hosts lie over this machine's own files: others may make accounts here meanwhile
   const state =
-    'find /etc /var/lib/garner /srv/garner -newer /run/before 2>/dev/null; getent passwd garner-pull; dpkg -l garner 2>/dev/null | grep ^ii; true';
+    'find /etc /var/lib/garner /srv/garner -newer /run/before ! -path "/etc/*passwd*" ! -path "/etc/*shadow*" ! -path "/etc/group*" ! -path /etc 2>/dev/null; getent passwd garner-pull; dpkg -l garner 2>/dev/null | grep ^ii; true';
   for (const host of [shop, files, backup]) await host.sh('sleep 0.1; touch /run/before');
   succeeded(await fleet.play(variables, '--check'));
   for (const host of [shop, files, backup]) expect(await host.sh(state)).toBe('');
