@@ -26,6 +26,7 @@ import { isThere, planFiles, unwrittenSecrets, writeFiles } from './files.ts';
 import { type Findings, findApplications } from './find.ts';
 import {
   CRON_FILE,
+  commandDirectory,
   cronText,
   installCron,
   installTimers,
@@ -109,7 +110,7 @@ export async function init(
   const idle = agents.filter(
     (agent) => !scheduled.some((one) => isOf(one, agent.application, agent.instance)),
   );
-  const bin = beside.find((one) => existsSync(join(one, 'notify'))) ?? '/usr/bin';
+  const bin = commandDirectory(beside);
   const schedulePlaces = {
     ...{ bin, host, user: userInfo().username },
     configDirectory: process.env.GARNER_CONFIG_DIR ? directory : undefined,

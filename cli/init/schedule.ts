@@ -48,6 +48,16 @@ const pathOf = (bin: string): string =>
 const unitWord = (text: string): string =>
   /^[\w@+=:,./-]+$/.test(text) ? text : `"${text.replace(/["\\]/g, '\\$&').replaceAll('%', '%%')}"`;
 
+/** @returns the directory of garner's commands, from where they may be */
+export const commandDirectory = (beside: readonly string[]): string =>
+  beside.find((one) => existsSync(join(one, 'notify'))) ?? '/usr/bin';
+
+/** @returns what lines of a crontab need in front of them: cron's own PATH is `/usr/bin:/bin` */
+export const cronHead = ({ bin, configDirectory }: Pick<Places, 'bin' | 'configDirectory'>): string[] => [
+  `PATH=${pathOf(bin)}`,
+  ...(configDirectory === undefined ? [] : [`GARNER_CONFIG_DIR=${configDirectory}`]),
+];
+
 /** @returns a file for /etc/cron.d */
 export function cronText(
   agents: readonly ConfiguredAgent[],
@@ -56,8 +66,7 @@ export function cronText(
   return [
     '# Backups of this host, by `garner init`. notify tells how they ended, by mail or as garner.env says.',
     'MAILTO=""',
-    `PATH=${pathOf(bin)}`,
-    ...(configDirectory === undefined ? [] : [`GARNER_CONFIG_DIR=${configDirectory}`]),
+    ...cronHead({ bin, configDirectory }),
     ...agents.map((agent) => `${nightly(host, agent.series)}  ${user}  ${wrapped(host, agent)}`),
     '# each hour: tells what should have run by now',
     `5 * * * *  ${user}  notify overdue`,

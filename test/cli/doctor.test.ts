@@ -1,9 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   chmodSync,
   cpSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -345,6 +347,13 @@ test('pulls: archives that nobody ever fetched, and an archiver that stays away;
   const push = { disk: { to: `file://${bench.directory}/disk`, from: bench.workDir } };
   bench.configure('archiver.yaml', JSON.stringify({ push }));
   expect(await trouble()).toEqual({ schedule: ['warning: no cron line and no timer runs `archiver push`'] });
+  const remedy = (await look()).checks.find(({ name }) => name === 'schedule')?.findings[0]?.remedy ?? '';
+  const file = join(places.cronDirectory, 'garner-archiver');
+  execFileSync('sh', ['-c', remedy.replace('/etc/cron.d', places.cronDirectory)]);
+  // cron itself looks in /usr/bin and /bin only
+  expect(readFileSync(file, 'utf8').split('\n')[0]).toMatch(/^PATH=.*\/usr\/local\/bin/);
+  expect(await trouble()).toEqual({});
+  rmSync(file);
   putCron('0 6 * * * root notify -- archiver push\n', 'archiver');
   expect(await trouble()).toEqual({});
   rmSync(join(bench.configDir, 'archiver.yaml'));

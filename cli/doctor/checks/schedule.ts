@@ -1,6 +1,7 @@
 // Whether something starts each configured agent and the archiver, when agents ran last, how that ended, and whether they are late.
 import { existsSync } from 'node:fs';
-import { formatDuration, formatMinute } from '../../../lib/text.ts';
+import { formatDuration, formatMinute, shellWord } from '../../../lib/text.ts';
+import { commandDirectory, cronHead } from '../../init/schedule.ts';
 import { type ArchiverFile, readArchiverFile } from '../archiver-file.ts';
 import { broken, type Check, type Finding, type Patient, type PatientAgent, warning } from '../check.ts';
 import { lastRunOf } from '../last-run.ts';
@@ -17,7 +18,7 @@ export const schedule: Check = {
     if (agents.length === 0 && archiver === undefined)
       return { summary: 'nothing is configured', findings: [], isSkipped: true };
     const schedules = readSchedules(places);
-    const findings = [...ignoredFiles(schedules), ...judgeArchiver(archiver, schedules)];
+    const findings = [...ignoredFiles(schedules), ...judgeArchiver(archiver, schedules, patient)];
     const seen: string[] = [];
     for (const agent of agents) {
       findings.push(...judgeEntries(agent, schedules), ...(await judgeRuns(agent, patient)));
@@ -54,7 +55,15 @@ export const schedule: Check = {
   },
 };
 
-function judgeArchiver(archiver: ArchiverFile | undefined, { scheduled }: Schedules): Finding[] {
+function judgeArchiver(
+  archiver: ArchiverFile | undefined,
+  { scheduled }: Schedules,
+  { beside, configDirectory }: Patient,
+): Finding[] {
+  const head = cronHead({
+    bin: commandDirectory(beside),
+    configDirectory: process.env.GARNER_CONFIG_DIR ? configDirectory : undefined,
+  });
   const wanted = [
     {
       verb: 'pull',
@@ -77,7 +86,7 @@ function judgeArchiver(archiver: ArchiverFile | undefined, { scheduled }: Schedu
       return warning(
         `no cron line and no timer runs \`archiver ${verb}\``,
         why,
-        `echo '${line}' >> /etc/cron.d/garner-archiver`,
+        `printf '%s\\n' ${[...head, line].map(shellWord).join(' ')} >> /etc/cron.d/garner-archiver`,
       );
     });
 }
