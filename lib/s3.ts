@@ -2,6 +2,7 @@
 // again, and what its errors mean to an administrator. Heavy: load this file only where a bucket is used.
 // It uses no proxy. What a server says (names, messages, listings) is foreign text.
 
+import { pipeline, Readable, Transform } from 'node:stream';
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import { fromIni } from '@aws-sdk/credential-provider-ini';
 import { defaultProvider } from '@aws-sdk/credential-provider-node';
@@ -15,6 +16,8 @@ const ATTEMPTS = 6;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A server that is silent for so long is gone; completing a large upload is the longest silence there is. */
 const IDLE_TIMEOUT_MS = 120_000;
+/** Four times a page of a thousand keys, each as long as can be. */
+const MAX_ANSWER_BYTES = 16 << 20;
 
 export interface S3Options {
   /** `https://host:port`; undefined: AWS itself, or `AWS_ENDPOINT_URL`. */
@@ -74,7 +77,33 @@ export function openS3(options: S3Options): S3Client {
       },
     { step: 'initialize', name: 'checkAnswer' },
   );
+  limitAnswers(client.config.requestHandler);
   return client;
+}
+
+/** All but objects is taken into memory as a whole: a server that never ends would end the run, also of other hosts. */
+function limitAnswers(handler: S3Client['config']['requestHandler']): void {
+  const handle = handler.handle.bind(handler);
+  // here, since a middleware of ours may read an answer before any other sees it
+  handler.handle = async (request, options) => {
+    const handled = await handle(request, options);
+    const { response } = handled;
+    const isObject = request.query['x-id'] === 'GetObject' && response.statusCode < 300;
+    if (!isObject && response.body instanceof Readable) response.body = limited(response.body);
+    return handled;
+  };
+}
+
+function limited(body: Readable): Readable {
+  let sizeBytes = 0;
+  const limit = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      sizeBytes += chunk.length;
+      if (sizeBytes <= MAX_ANSWER_BYTES) done(null, chunk);
+      else done(Object.assign(new Error('its answer has no end'), { name: NO_STORAGE }));
+    },
+  });
+  return pipeline(body, limit, () => {}); // whoever reads it is told
 }
 
 /** What an answer has some of: a page of a proxy that asks to log in would pass for a listing of nothing, and for success. */

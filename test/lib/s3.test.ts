@@ -1,7 +1,11 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { listVersions } from '../../bucket/listing.ts';
 import { openS3 } from '../../lib/s3.ts';
 
 let directory: string;
@@ -42,4 +46,40 @@ it('runs a command that a file of keys names only where nobody else could have w
   const client = openS3({ endpoint: 'http://127.0.0.1:9', credentialsFile: file });
   writeFileSync(file, `[default]\ncredential_process = ${says}\n`);
   await expect(client.config.credentials()).rejects.toMatchObject(refused);
+});
+
+it('takes no answer without an end into memory, however a bucket is listed', async () => {
+  let sentBytes = 0;
+  const server = createServer((_, answer) => {
+    answer.writeHead(200, { 'content-type': 'application/xml' });
+    answer.write('<?xml version="1.0"?><ListBucketResult><Name>b</Name><IsTruncated>false</IsTruncated>');
+    const blanks = Buffer.alloc(1 << 20, ' ');
+    let left = 64;
+    const send = (): void => {
+      for (; left > 0; left -= 1) {
+        sentBytes += blanks.length;
+        if (!answer.write(blanks)) {
+          left -= 1;
+          return void answer.once('drain', send);
+        }
+      }
+      answer.end('</ListBucketResult>');
+    };
+    send();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const credentials = { accessKeyId: 'a', secretAccessKey: 'b' };
+  const { port } = server.address() as AddressInfo;
+  const client = openS3({ endpoint: `http://127.0.0.1:${port}`, credentials, attempts: 1 });
+  const bucket = { client, bucket: 'b' };
+  try {
+    await expect(client.send(new ListObjectsV2Command({ Bucket: 'b' }))).rejects.toThrow(/no end/);
+    const versions = listVersions(bucket, '', new AbortController().signal);
+    await expect(versions.next()).rejects.toMatchObject({ code: 'store-connect' });
+    expect(sentBytes).toBeLessThan(100 << 20);
+  } finally {
+    client.destroy();
+    server.closeAllConnections();
+    server.close();
+  }
 });
