@@ -1,10 +1,8 @@
 // The directory of a set's restoration points: which there are, one read, one written. A point is whole or absent, also after
 // a power cut, and never overwritten. What is on its way out has another name, by which nothing but its removal is done.
-import { once } from 'node:events';
 import {
   closeSync,
   createReadStream,
-  createWriteStream,
   fsyncSync,
   lstatSync,
   openSync,
@@ -18,7 +16,15 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createGunzip, createGzip } from 'node:zlib';
-import { createFile, makeDirectory, partPath, publish, sweepParts, syncDirectory } from '../lib/durable.ts';
+import {
+  createFile,
+  makeDirectory,
+  partPath,
+  publish,
+  sweepParts,
+  syncDirectory,
+  writeFully,
+} from '../lib/durable.ts';
 import { cannot, GarnerError, isNoSpace } from '../lib/errors.ts';
 import {
   type PointPiece,
@@ -99,7 +105,10 @@ export async function* readPoint(
     signal.throwIfAborted();
     if (error instanceof GarnerError) throw error;
     const isOfDisk = (error as NodeJS.ErrnoException).syscall !== undefined;
-    throw cannot(isOfDisk ? 'io' : 'point-damaged', 'read restoration point', name, error);
+    if (isOfDisk) throw cannot('io', 'read restoration point', name, error);
+    throw cannot('point-damaged', 'read restoration point', name, error, {
+      hint: 'bucket verify says which points are good; move the file of this one away, or bring it back from a copy',
+    });
   }
 }
 
@@ -183,10 +192,13 @@ export async function writePoint(
       const text = Readable.from(writePointText({ file: path, time, bucket }, versions), {
         objectMode: true,
       });
-      const out = createWriteStream('', { fd, autoClose: false });
-      if (compress) await pipeline(text, createGzip({ chunkSize: 1 << 16 }), out, { signal });
-      else await pipeline(text, out, { signal });
-      if (!out.writableFinished) await once(out, 'finish');
+      // a stream of the file would close it by itself where another fails
+      const write = async (chunks: AsyncIterable<string | Buffer>): Promise<void> => {
+        for await (const chunk of chunks)
+          writeFully(fd, typeof chunk === 'string' ? Buffer.from(chunk) : chunk);
+      };
+      if (compress) await pipeline(text, createGzip({ chunkSize: 1 << 16 }), write, { signal });
+      else await pipeline(text, write, { signal });
       fsyncSync(fd);
     } finally {
       closeSync(fd);

@@ -119,9 +119,20 @@ async function whyRefused(
 ): Promise<GarnerError | undefined> {
   const where = `s3://${target.bucket}/${prefix}`;
   if (counts.gone > 0 && !allowMissing) {
-    return cannot('versions-gone', 'restore', where, `${plural(counts.gone, 'version')} of it are gone`, {
+    return cannot('versions-gone', 'restore', where, `${plural(counts.gone, 'version')} gone`, {
       hint: 'bucket restore --dry-run lists them; with --allow-missing the others are restored, and those keys stay as they are',
     });
+  }
+  if (prefix !== '' && wanted + counts.delete === 0) {
+    return cannot(
+      'restore-refused',
+      'restore',
+      where,
+      'no key begins so: neither there nor in what is restored',
+      {
+        hint: 'bucket show lists the keys of a point',
+      },
+    );
   }
   if (force || counts.replace + counts.delete === 0) return undefined;
   const what = `${plural(counts.replace, 'key')} would be replaced and ${counts.delete} deleted`;

@@ -33,7 +33,11 @@ export function declareFailover(program: Command, context: CommandContext): void
           { alone: true },
           (run) => failover(run, { back: options.back === true, force: options.force === true, dryRun }),
         );
-        info(`${set.name}: the master is s3://${master.bucket}, the replica s3://${replica.bucket}`);
+        info(
+          dryRun
+            ? `${set.name}: would be switched: the master would be s3://${replica.bucket}, the replica s3://${master.bucket}`
+            : `${set.name}: the master is s3://${master.bucket}, the replica s3://${replica.bucket}`,
+        );
         const state = { master: master.bucket, replica: replica.bucket, switchedAt: switchedAt ?? null };
         if (options.json) printJson({ result: 'ok', dryRun, set: set.name, ...state });
       });

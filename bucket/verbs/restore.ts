@@ -76,7 +76,7 @@ export function declareRestore(program: Command, context: CommandContext): void 
         if (refused !== undefined) warn(`it would be refused: ${refused}`);
         info(
           `${to}: ${plural(counts.copy, 'key')} ${options.dryRun ? 'to copy' : 'copied'} (${formatSize(counts.copyBytes)}), ` +
-            `${counts.delete} deleted, ${counts.equal} equal, ${counts.gone} gone, ${failed.count} failed`,
+            `${counts.delete} ${options.dryRun ? 'to delete' : 'deleted'}, ${counts.equal} equal, ${counts.gone} gone, ${failed.count} failed`,
           { set: set.name },
         );
         process.exitCode = EXIT_OF[result];

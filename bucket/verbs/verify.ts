@@ -3,7 +3,7 @@ import type { CommandContext } from '../../lib/command-line.ts';
 import { EXIT } from '../../lib/errors.ts';
 import { warn } from '../../lib/log.ts';
 import { formatTable } from '../../lib/table.ts';
-import { escapeControls, formatSize } from '../../lib/text.ts';
+import { escapeControls, formatSize, plural } from '../../lib/text.ts';
 import { type CommonOptions, setUp } from '../setup.ts';
 import type { VerifiedPoint } from '../verify.ts';
 import { EXIT_OF, eachSet, logged, printJson, type Result, setsVerb, shownKey } from './verb.ts';
@@ -51,6 +51,6 @@ function rowOf({ set, point, keys, sizeBytes, missing, problem, hasDigest }: Ver
   const name = escapeControls(point);
   if (problem !== undefined) return [set, name, '', '', problem];
   const found =
-    missing > 0 ? `${missing} versions are gone` : hasDigest ? 'good' : 'good (no digest of its own)';
+    missing > 0 ? `${plural(missing, 'version')} gone` : hasDigest ? 'good' : 'good (no digest of its own)';
   return [set, name, String(keys), formatSize(sizeBytes), found];
 }

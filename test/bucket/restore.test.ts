@@ -13,6 +13,7 @@ import {
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { copyVersion } from '../../bucket/copy.ts';
+import { setLogSink } from '../../lib/log.ts';
 import { makeSet, type TestSet } from '../helpers/buckets.ts';
 import { type Ceph, startCeph } from '../helpers/ceph.ts';
 
@@ -158,13 +159,37 @@ it('F65 lists versions that are gone, and then writes nothing', async () => {
   expect(await set.contents(set.master)).toEqual({ 'gone\n1': 'of the master', other: 'of the master' });
   expect(await set.run('restore', 'latest', '--dry-run', '--json')).toMatchObject({
     exitCode: 3,
-    json: { refused: expect.stringMatching(/1 version of it are gone/) },
+    json: { refused: expect.stringMatching(/1 version gone/) },
   });
   const verified = await set.run('verify');
-  expect(verified).toMatchObject({ exitCode: 5, stdout: expect.stringContaining('1 versions are gone') });
+  expect(verified).toMatchObject({ exitCode: 5, stdout: expect.stringContaining('1 version gone') });
   const done = await set.run('restore', 'latest', '--allow-missing');
   expect(done.exitCode).toBe(3);
   expect(await set.contents(set.master)).toEqual({ 'gone\n1': 'of the master', kept: 'x' });
+});
+
+it('says on a dry run what would be, as what was not done', async () => {
+  using set = await makeSet(ceph);
+  await putAll(set, set.replica, { a: '1' });
+  await set.run('snapshot');
+  await set.put(set.master, 'b', '2');
+  const said: string[] = [];
+  setLogSink((_, text) => said.push(text));
+  try {
+    await set.run('restore', 'latest', '--dry-run');
+    await set.run('restore', 'latest');
+    await set.run('failover', '--dry-run');
+    await set.run('failover');
+  } finally {
+    setLogSink(undefined);
+  }
+  const [wouldRestore, restored, wouldSwitch, switched] = said;
+  expect([wouldRestore, restored]).toEqual([
+    expect.stringMatching(/1 key to copy .* 1 to delete/),
+    expect.stringMatching(/1 key copied .* 1 deleted/),
+  ]);
+  expect(wouldSwitch).toContain(`would be switched: the master would be s3://${set.replica}`);
+  expect(switched).toContain(`the master is s3://${set.replica}`);
 });
 
 it('restores a prefix only, and into another bucket only where that is empty or it is told to', async () => {
@@ -174,6 +199,9 @@ it('restores a prefix only, and into another bucket only where that is empty or 
   await putAll(set, set.master, { 'a/3': '3', 'b/2': '2' });
   await set.run('restore', 'latest', '--prefix', 'a/');
   expect(await set.contents(set.master)).toEqual({ 'a/1': '1', 'a/2': '2', 'b/2': '2' });
+  const mistyped = ['restore', 'latest', '--prefix', 'A/'];
+  expect(await set.run(...mistyped)).toMatchObject({ exitCode: 1, message: /no key begins so/ });
+  expect(await set.run(...mistyped, '--dry-run')).toMatchObject({ exitCode: 3 });
 
   const other = await ceph.makeBucket();
   expect(await set.run('restore', 'latest', '--to', other)).toMatchObject({ exitCode: 0 });
@@ -274,7 +302,11 @@ it('makes a point that a damaged copy of is refused, and that sha256sum and jq c
   writeFileSync(join(set.points, 'cut'), readFileSync(file).subarray(0, -20));
   await set.put(set.master, 'x', 'x');
   for (const name of ['damaged', 'cut'])
-    expect(await set.run('restore', name)).toMatchObject({ exitCode: 5, code: 'point-damaged' });
+    expect(await set.run('restore', name)).toMatchObject({
+      exitCode: 5,
+      code: 'point-damaged',
+      message: /hint: bucket verify/,
+    });
   expect(await set.contents(set.master)).toEqual({ x: 'x' });
   const verified = await set.run('verify', '--json');
   expect(verified.exitCode).toBe(5);
