@@ -1,5 +1,8 @@
 // The text of restoration points: what was written is read, however it is cut into pieces; what is damaged or foreign is refused.
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import {
@@ -8,6 +11,8 @@ import {
   readPointText,
   writePointText,
 } from '../../bucket/point-text.ts';
+import { writePoint } from '../../bucket/points.ts';
+import { cannot } from '../../lib/errors.ts';
 import { holds, oddText, oddValue, printSeed } from '../helpers/properties.ts';
 
 printSeed();
@@ -168,3 +173,27 @@ it('writes JSON that jq reads as it was meant', async () => {
   });
   expect(JSON.parse(read)).toEqual(['replica', '2026-11-21T02:15:00.000Z', 1, versions[0]?.key]);
 });
+
+it.each([true, false])(
+  'leaves no point where the listing breaks off, and says why (packed: %s)',
+  async (compress) => {
+    const directory = mkdtempSync(join(tmpdir(), 'garner-points-'));
+    const versions = async function* (): AsyncGenerator<PointVersion> {
+      for (let index = 0; index < 5000; index += 1)
+        yield { key: `k${index}`, versionId: 'v', sizeBytes: 1, modified: '2026-11-21T02:15:00.000Z' };
+      throw cannot('store-connect', 'list', 's3://x', 'it broke off');
+    };
+    const point = { ...HEAD, name: 'p', compress };
+    try {
+      await expect(
+        writePoint(directory, point, versions(), new AbortController().signal),
+      ).rejects.toMatchObject({
+        code: 'store-connect',
+        message: 'cannot list "s3://x": it broke off',
+      });
+      expect(readdirSync(directory)).toEqual([]);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  },
+);
