@@ -84,6 +84,12 @@ export async function survey(run: Run): Promise<Survey> {
   }
 }
 
+/** @returns what tells whole points: all their versions are there, and they have keys, unless none has */
+function wholeAmong(points: readonly ReadPoint[]): (point: ReadPoint) => boolean {
+  const areEmpty = points.every(({ count }) => count === 0);
+  return ({ missing, count }) => missing === 0 && (count > 0 || areEmpty);
+}
+
 /**
  * Says which points stay by the set's policy: one whose versions are not all there does not count for the minimum while others do,
  * nor does one without keys, such as a wrong or an emptied bucket makes night after night.
@@ -96,11 +102,11 @@ export function planPoints(points: readonly ReadPoint[], policy: Policy, now: Da
       hint: 'set the clock right, or remove the point',
     });
   }
-  const areEmpty = points.every(({ count }) => count === 0);
-  const all = points.map(({ file, time, missing, count }) => ({
-    id: file.name,
-    time,
-    verified: missing === 0 && (count > 0 || areEmpty),
+  const isWhole = wholeAmong(points);
+  const all = points.map((point) => ({
+    id: point.file.name,
+    time: point.time,
+    verified: isWhole(point),
   }));
   return planRetention(all, policy, now);
 }
@@ -139,7 +145,7 @@ export async function removeOne(run: Run, point: PointFile, dryRun: boolean): Pr
   using seen = await survey(run);
   const others = seen.points.filter(({ file }) => !file.removing && file.name !== point.name);
   const minimum = run.set.retention?.minimum ?? 1;
-  const whole = others.filter(({ missing }) => missing === 0).length;
+  const whole = others.filter(wholeAmong(seen.points)).length;
   if (whole < minimum) {
     const cause = `${plural(whole, 'whole point')} would be left, and ${minimum} must be`;
     throw cannot('prune-refused', 'delete restoration point', point.name, cause, {

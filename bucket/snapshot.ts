@@ -79,7 +79,9 @@ async function replicate(run: Run): Promise<SnapshotReport['replicated']> {
   const failed = await applyPlan(plan, master, replica, set.parallel, signal);
   const { copy, copyBytes, delete: deleted } = plan.counts;
   info(
-    `${set.name}: ${copy} copied to s3://${replica.bucket}, ${deleted} deleted there, ${failed.count} failed`,
+    failed.count === 0
+      ? `${set.name}: ${copy} copied to s3://${replica.bucket}, ${deleted} deleted there`
+      : `${set.name}: ${copy} to copy to s3://${replica.bucket}, ${deleted} to delete there, of which ${failed.count} failed`,
     {
       set: set.name,
     },

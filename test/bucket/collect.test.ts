@@ -162,8 +162,12 @@ it('F66 keeps points with keys where an emptied bucket makes points without any'
   expect(await set.run('gc', '--allow-large')).toMatchObject({ exitCode: 0 });
   expect(set.pointNames()).toEqual([...full, ...empty]);
   expect(await set.history(set.replica)).toContain('a 1');
+  set.configure('compress: false\nretention: {daily: 9, minimum: 1}');
+  await set.run('delete', full[0] as string);
+  expect(await set.run('delete', full[1] as string)).toMatchObject({ code: 'prune-refused' });
+  set.configure('compress: false\nretention: {last: 2, minimum: 2}');
   // a bucket that never had keys is collected as any other
-  for (const name of full) rmSync(join(set.points, name));
+  rmSync(join(set.points, full[1] as string));
   expect(await set.run('gc')).toMatchObject({ exitCode: 0 });
   expect(set.pointNames()).toEqual(empty.slice(1));
 });
