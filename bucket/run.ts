@@ -1,7 +1,7 @@
 // What every verb that uses a bucket begins with: lock, roles and the two buckets of a set, in this order. It loads the client of
 // object storage, which is heavy: verbs import it where they run.
 import { createHash } from 'node:crypto';
-import { realpathSync } from 'node:fs';
+import { realpathSync, statSync } from 'node:fs';
 import { makeDirectory } from '../lib/durable.ts';
 import { cannot } from '../lib/errors.ts';
 import { runSignal } from '../lib/interrupt.ts';
@@ -29,7 +29,7 @@ export interface Run {
  * Works on a set.
  * @param what for messages: `snapshot`
  * @param alone whether no other run may work on the set meanwhile: whatever writes
- * @throws locked, configuration, and what the action throws
+ * @throws locked, configuration, configuration-permissions, and what the action throws
  */
 export async function withSet<T>(
   { settings }: Setup,
@@ -38,6 +38,7 @@ export async function withSet<T>(
   { alone }: { alone: boolean },
   action: (run: Run) => Promise<T>,
 ): Promise<T> {
+  checkPoints(set.points);
   using running = runSignal(what, settings.GARNER_TIMEOUT);
   using _lock = alone ? lockSet(settings.GARNER_RUN_DIR, set) : undefined;
   const roles = readRoles(set);
@@ -51,6 +52,20 @@ export async function withSet<T>(
     master.client.destroy();
     replica.client.destroy();
   }
+}
+
+/**
+ * What lies there says what is removed, and who is master: a point that anybody could put there would name what others keep.
+ * @throws configuration-permissions
+ */
+function checkPoints(directory: string): void {
+  const stat = statSync(directory, { throwIfNoEntry: false });
+  if (stat === undefined) return;
+  const refuse = (cause: string, hint: string): Error =>
+    cannot('configuration-permissions', 'use the directory of points', directory, cause, { hint });
+  if (stat.uid !== 0 && stat.uid !== process.getuid?.())
+    throw refuse(`it is owned by user ${stat.uid}`, `chown root '${directory}', or run as its owner`);
+  if (stat.mode & 0o002) throw refuse('others can write into it', `chmod o-w '${directory}'`);
 }
 
 /** Buckets of one region share a client. */
