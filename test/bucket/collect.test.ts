@@ -74,16 +74,16 @@ it('F66 removes versions that only removed points name, and no other', async () 
 it('F66 never removes what can be read now, though no kept point names it', async () => {
   using set = await makeSet(ceph);
   set.configure(`compress: false\n${RETENTION}`);
-  await set.put(set.replica, 'a', '1');
+  for (const key of ['a', 'b']) await set.put(set.replica, key, '1');
   await pointOf(set, 2);
   await set.remove(set.replica, 'a');
   await pointOf(set, 1);
   // somebody takes the deletion back: the old version can be read again
   const { Versions } = await listOf(set.replica);
   await ceph.client.send(new DeleteObjectsCommand({ Bucket: set.replica, Delete: { Objects: Versions } }));
-  expect(await set.contents(set.replica)).toEqual({ a: '1' });
-  expect(await set.run('gc')).toMatchObject({ exitCode: 0 });
-  expect(await set.contents(set.replica)).toEqual({ a: '1' });
+  expect(await set.contents(set.replica)).toEqual({ a: '1', b: '1' });
+  expect(await set.run('gc', '--json')).toMatchObject({ json: { sets: [{ remove: [{}], versions: 0 }] } });
+  expect(await set.contents(set.replica)).toEqual({ a: '1', b: '1' });
 });
 
 /** The delete markers of a bucket, as DeleteObjects takes them. */
@@ -147,7 +147,11 @@ it('F66 keeps whole points where others have lost versions, and asks before many
     exitCode: 3,
     json: { result: 'warnings', sets: [{ refused: expect.stringMatching(/^4 of 6 points/) }] },
   });
-  expect(await set.run('gc')).toMatchObject({ exitCode: 1, code: 'prune-refused', message: /4 of 6 points/ });
+  expect(await set.run('gc')).toMatchObject({
+    exitCode: 1,
+    code: 'prune-refused',
+    message: expect.stringMatching(/4 of 6 points/),
+  });
   expect(await set.run('gc', '--allow-large')).toMatchObject({ exitCode: 0 });
   expect(set.pointNames()).toHaveLength(2);
 });
@@ -250,16 +254,19 @@ it('switches master and replica and back, where nothing would be missed', async 
   expect(await set.run('failover')).toMatchObject({
     exitCode: 1,
     code: 'failover-refused',
-    message: /1 key missing/,
+    message: expect.stringMatching(/1 key missing/),
   });
   expect(await set.run('failover', '--back')).toMatchObject({
     code: 'failover-refused',
-    message: /as configured/,
+    message: expect.stringMatching(/as configured/),
   });
   await set.run('snapshot');
   const switched = await set.run('failover', '--json');
   expect(switched.json).toMatchObject({ master: set.replica, replica: set.master });
-  expect(await set.run('failover')).toMatchObject({ code: 'failover-refused', message: /switched since/ });
+  expect(await set.run('failover')).toMatchObject({
+    code: 'failover-refused',
+    message: expect.stringMatching(/switched since/),
+  });
 
   // applications write where the replica was; a point from before is of that bucket still
   await set.put(set.replica, 'a', '2');
@@ -279,7 +286,10 @@ it('fails over where the master is lost, if it is told to', async () => {
   using set = await makeSet(ceph);
   const text = readFileSync(set.configFile, 'utf8').replace(set.master, 'lost-bucket');
   writeFileSync(set.configFile, text);
-  expect(await set.run('failover')).toMatchObject({ code: 'failover-refused', message: /no such bucket/ });
+  expect(await set.run('failover')).toMatchObject({
+    code: 'failover-refused',
+    message: expect.stringMatching(/no such bucket/),
+  });
   expect(await set.run('failover', '--force')).toMatchObject({ exitCode: 0 });
   expect(await set.run('snapshot')).toMatchObject({ exitCode: 1 });
 });
@@ -304,7 +314,10 @@ it('works on several sets, of which one fails, and tells the system log', async 
     exitCode: 1,
     json: { points: [{ set: 'photos' }], failures: [{ set: 'bare' }] },
   });
-  expect(await set.run('restore', 'latest')).toMatchObject({ exitCode: 2, message: /--set/ });
+  expect(await set.run('restore', 'latest')).toMatchObject({
+    exitCode: 2,
+    message: expect.stringMatching(/--set/),
+  });
   expect(await set.run('restore', 'latest', '--set', 'photos')).toMatchObject({ exitCode: 0 });
   await new Promise((resolve) => daemon.close(resolve));
   expect(lines).toContainEqual(expect.stringMatching(/^<134>.* bucket: photos: \d{14}\+0000UTC\.Z: 1 key$/));
