@@ -32,7 +32,9 @@ export function startHandOver(
     const reports = unwritten;
     unwritten = [];
     const at = new Date().toISOString();
-    await catalog.notePolls(reports.map(({ host, result, error }) => ({ host, at, result, error })));
+    await catalog.notePolls(
+      reports.map(({ host, result, error, nextKeys }) => ({ host, at, result, error, nextKeys })),
+    );
   };
   const handOver = async (): Promise<void> => {
     await write();

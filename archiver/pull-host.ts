@@ -15,6 +15,7 @@ import { GarnerError } from '../lib/errors.ts';
 import { warn } from '../lib/log.ts';
 import { escapeControls, formatDuration } from '../lib/text.ts';
 import { openStore } from '../stores/open.ts';
+import type { HostKey } from '../stores/sftp-target.ts';
 import type { Store, StoreEntry } from '../stores/store.ts';
 import type { HostConfiguration } from './configuration.ts';
 import { copyHistory } from './history.ts';
@@ -35,6 +36,7 @@ const SMALL_SHARE = 1 / 4;
 const MAX_WARNINGS = 20;
 const MAX_FAILURES = 20;
 const MAX_SKIPPED = 10_000;
+const MAX_NEXT_KEYS = 4;
 
 export interface HostReport {
   host: string;
@@ -53,6 +55,8 @@ export interface HostReport {
   /** The first of them, as the log has them. */
   failures: (Failure & { name?: string })[];
   failureCount: number;
+  /** Fingerprints of keys that the host will go over to; unset: it has not told. */
+  nextKeys?: string[];
 }
 
 export function emptyReport(host: string): HostReport {
@@ -92,6 +96,14 @@ export interface PullShare {
   pace: (count: number) => Promise<void>;
 }
 
+/** Keys are taken over one by one: before the old one goes, sshd has two of its kind. */
+function nextKeysOf(keys: readonly HostKey[], recorded: readonly string[]): string[] {
+  const isRecorded = ({ fingerprint }: HostKey): boolean => recorded.includes(fingerprint);
+  const types = new Set(keys.filter(isRecorded).map(({ type }) => type));
+  const next = keys.filter((key) => types.has(key.type) && !isRecorded(key));
+  return next.slice(0, MAX_NEXT_KEYS).map(({ fingerprint }) => fingerprint);
+}
+
 /**
  * Pulls from one host all that is new.
  * @param dryRun looks, and neither fetches nor removes anything
@@ -124,6 +136,9 @@ export async function pullHost(
       identityFile: host.identityFile,
       hostKeys: host.hostKeys,
       credentialsFile: host.credentialsFile,
+      onHostKeys: (keys) => {
+        report.nextKeys = nextKeysOf(keys, host.hostKeys);
+      },
       onSilence,
       pace,
       signal,

@@ -7,7 +7,7 @@ import { setFlagsFromString } from 'node:v8';
 import ssh2, { type ServerHostKeyAlgorithm, type SFTPWrapper } from 'ssh2';
 import { cannot, GarnerError } from '../lib/errors.ts';
 import { formatDuration } from '../lib/text.ts';
-import { readTarget, type SftpOptions, type Target } from './sftp-target.ts';
+import { type HostKey, readTarget, type SftpOptions, type Target } from './sftp-target.ts';
 
 /** How an answer comes back from ssh2. */
 export type Done<T> = (error?: Error | null, value?: T) => void;
@@ -52,12 +52,6 @@ const HANDSHAKE_BYTES = 16 << 10;
 // every 9 MB of them: that was half of what a pull took.
 setFlagsFromString('--heap-growing-percent=200');
 
-/** A key of the host that isn't pinned. */
-interface RefusedKey {
-  fingerprint: string;
-  type: string;
-}
-
 /**
  * Opens a session.
  * @throws host-key; store-connect; timeout; configuration, configuration-permissions
@@ -68,7 +62,7 @@ export async function connectSftp(options: SftpOptions): Promise<SftpConnection>
   let algorithms = HOST_KEY_ALGORITHMS;
   const offered: string[] = [];
   for (;;) {
-    let attempt: SftpConnection | RefusedKey;
+    let attempt: SftpConnection | HostKey;
     try {
       attempt = await openSession(target, algorithms, options);
     } catch (error) {
@@ -96,13 +90,17 @@ function refusal({ url }: Target, expected: readonly string[], offered: readonly
   });
 }
 
+/** @returns what `ssh-keygen -l` prints */
+const fingerprintOf = (key: Buffer): string =>
+  `SHA256:${createHash('sha256').update(key).digest('base64').replace(/=+$/, '')}`;
+
 /** @returns the session, or the host's key where it isn't one of those expected */
 async function openSession(
   target: Target,
   algorithms: readonly ServerHostKeyAlgorithm[],
   options: SftpOptions,
-): Promise<SftpConnection | RefusedKey> {
-  const { hostKeys = [], acceptNewHostKey, onSilence, signal } = options;
+): Promise<SftpConnection | HostKey> {
+  const { hostKeys = [], acceptNewHostKey, onHostKeys, onSilence, signal } = options;
   const { connectTimeoutMs = 20_000, idleTimeoutMs = 60_000 } = options;
   signal?.throwIfAborted();
   let sftp: SFTPWrapper | undefined;
@@ -126,7 +124,7 @@ async function openSession(
   });
   const client = new ssh2.Client();
   const pending = new Set<(error: unknown) => void>();
-  let refused: RefusedKey | undefined;
+  let refused: HostKey | undefined;
   let accepted: string | undefined;
   let ended: unknown;
   let idleSteps = 0;
@@ -209,6 +207,10 @@ async function openSession(
   client.once('handshake', () => {
     if (accepted !== undefined) acceptNewHostKey?.(accepted);
   });
+  // before the session is open: sshd answers in turn
+  client.once('hostkeys', (keys) => {
+    onHostKeys?.(keys.map((key) => ({ type: key.type, fingerprint: fingerprintOf(key.getPublicSSH()) })));
+  });
 
   try {
     sftp = await guard<SFTPWrapper>((done) => {
@@ -221,7 +223,7 @@ async function openSession(
         algorithms: { serverHostKey: [...algorithms] },
         authHandler: target.identityFile === undefined ? ['password'] : ['publickey'],
         hostVerifier: (key: Buffer) => {
-          const fingerprint = `SHA256:${createHash('sha256').update(key).digest('base64').replace(/=+$/, '')}`;
+          const fingerprint = fingerprintOf(key);
           if (hostKeys.includes(fingerprint) || fingerprint === accepted) return true;
           if (hostKeys.length === 0 && accepted === undefined && acceptNewHostKey !== undefined) {
             accepted = fingerprint;

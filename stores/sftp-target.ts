@@ -13,6 +13,8 @@ export interface SftpOptions {
   hostKeys?: readonly string[] | undefined;
   /** Where no key is known yet: the host's key is accepted and its fingerprint given. */
   acceptNewHostKey?: ((fingerprint: string) => void) | undefined;
+  /** Told of all keys that the host has proved to hold, where it tells: also those that it will go over to. */
+  onHostKeys?: ((keys: readonly HostKey[]) => void) | undefined;
   /** For everything until the session is open; default 20 s. */
   connectTimeoutMs?: number | undefined;
   /** How long an answer, a block of a file at most, may take; default 60 s. */
@@ -23,6 +25,13 @@ export interface SftpOptions {
   pace?: ((count: number) => Promise<void>) | undefined;
   /** Ends the connection and all that is under way. */
   signal?: AbortSignal | undefined;
+}
+
+export interface HostKey {
+  /** `ssh-ed25519` and the like. */
+  type: string;
+  /** `SHA256:…` */
+  fingerprint: string;
 }
 
 export interface Target {

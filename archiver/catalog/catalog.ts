@@ -65,6 +65,8 @@ export interface Poll {
   at: string;
   result: 'ok' | 'warnings' | 'failed';
   error: { code: string; message: string } | null;
+  /** Fingerprints of keys that it will go over to; unset: it was not to be known. */
+  nextKeys?: string[] | undefined;
 }
 
 export interface Catalog extends RunsCatalog, CopiesCatalog, AsyncDisposable {
@@ -265,13 +267,14 @@ function wrap(db: Kysely<Schema>, connection: DatabaseSync, file: string): Catal
         .execute(),
     notePolls: (polls) =>
       db.transaction().execute(async (transaction) => {
-        for (const { host, at, result, error } of polls) {
+        for (const { host, at, result, error, nextKeys } of polls) {
           const said = {
             polled_at: at,
             ...(result !== 'failed' && { succeeded_at: at }),
             result,
             error_code: error?.code ?? null,
             error_message: error?.message ?? null,
+            ...(nextKeys && { next_keys: nextKeys.join(' ') }),
           };
           await transaction
             .insertInto('hosts')

@@ -93,6 +93,8 @@ export interface HostsTable {
   result: 'ok' | 'warnings' | 'failed' | null;
   error_code: string | null;
   error_message: string | null;
+  /** Fingerprints of keys that it will go over to, with spaces between them; `''` for none. */
+  next_keys: Generated<string>;
 }
 
 export type HostRow = Selectable<HostsTable>;
@@ -263,6 +265,8 @@ export const SCHEMA_STEPS: readonly string[] = [
     problem TEXT,
     PRIMARY KEY (target, name)
   ) STRICT;`,
+
+  "ALTER TABLE hosts ADD COLUMN next_keys TEXT NOT NULL DEFAULT ''",
 ];
 
 export const SCHEMA_VERSION = SCHEMA_STEPS.length;

@@ -36,7 +36,7 @@ export function checkPulls(
       const detail = row?.polled_at ? `the last time was ${ago(row.polled_at, now)} ago` : 'it never was';
       return [{ ...finding, level: 'warning', reason: 'the host was not asked for news', detail }];
     }
-    if (row?.result !== 'failed') return [];
+    if (row?.result !== 'failed') return row === undefined ? [] : nextKeyFindings(row);
     const message = row.error_message ?? '';
     if (row.error_code === 'host-key') {
       const reason = "the host's key is not the one that was recorded";
@@ -48,6 +48,13 @@ export function checkPulls(
     const reason = `pulls fail: ${message.slice(message.lastIndexOf('": ') + 1).replace(/^: /, '')}`;
     return [{ ...finding, level, reason, detail: message }];
   });
+}
+
+function nextKeyFindings({ name, next_keys }: HostRow): Finding[] {
+  if (next_keys === '') return [];
+  const reason = "the host's key is about to change";
+  const detail = `it has ${next_keys} too: compare it on the host, and add it to hostKeys before the old one goes`;
+  return [{ check: 'host-key', level: 'warning', subject: name, reason, detail }];
 }
 
 const ago = (at: string, now: Date): string => formatDuration(Math.max(0, now.getTime() - Date.parse(at)));

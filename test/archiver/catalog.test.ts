@@ -84,7 +84,7 @@ describe('a catalog', () => {
     const inode = (await execa('stat', ['-c', '%i', file])).stdout;
     await using catalog = openCatalog(file);
     expect(await catalog.find('mediawiki-web1-20260101T000000Z')).toMatchObject({ size_bytes: 10240 });
-    expect(await sqlite('PRAGMA user_version')).toBe('3');
+    expect(await sqlite('PRAGMA user_version')).toBe('4');
     expect(await sqlite('SELECT name, first_seen_at FROM hosts')).toBe('web1|2026-01-01T01:00:00.000Z');
     expect(await sqlite('SELECT kind FROM events; SELECT archive_count FROM applications')).toBe('pulled\n1');
     expect((await execa('stat', ['-c', '%i', file])).stdout).toBe(inode);

@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LAST_PULL_FILE, readLastPull } from '../../archive/last-pull.ts';
@@ -9,13 +9,17 @@ import { makeChroot, removeGroup, type Sshd, startSshd, testGroup } from '../hel
 
 let archiver: TestArchiver;
 let sshd: Sshd;
+/** sshd has it too, and offers the other. */
+let nextKey: string;
 let chroot: { path: string; workDir: string };
 const group = `${testGroup()}-a`;
 
 beforeAll(async () => {
   archiver = testArchiver();
   chroot = await makeChroot(group);
-  sshd = await startSshd({ chroot: chroot.path, group });
+  nextKey = join(dirname(archiver.configFile), 'next_key');
+  await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', nextKey]);
+  sshd = await startSshd({ chroot: chroot.path, group, config: `HostKey ${nextKey}` });
   configure();
   await archiver.run(['init', '--accept-new']);
 });
@@ -77,6 +81,25 @@ describe('archiver with a host that can do SFTP and nothing else', () => {
     await execa('sha256sum', ['--check', `${made.name}.tar.sha256`], {
       cwd: join(archiver.root, 'web1/mediawiki'),
     });
+  });
+
+  test('learns which key a host will go over to, until it is recorded beside the old one', async () => {
+    const { stdout: listed } = await execa('ssh-keygen', ['-lf', nextKey]);
+    const next = listed.split(' ')[1] as string;
+    const toldOf = async (): Promise<string[]> => {
+      expect((await archiver.run(['pull'])).exitCode).toBe(0);
+      const { json } = await archiver.run(['check', '--json']);
+      const { findings } = json as { findings: { check: string; reason: string; detail: string }[] };
+      return findings
+        .filter(({ check }) => check === 'host-key')
+        .map((one) => `${one.reason}: ${one.detail}`);
+    };
+    expect(await toldOf()).toEqual([expect.stringContaining(`about to change: it has ${next} too`)]);
+    const content = readFileSync(archiver.configFile, 'utf8');
+    const recorded = sshd.hostKeys.ed25519 as string;
+    writeFileSync(archiver.configFile, content.replace(recorded, `${recorded}, ${next}`));
+    expect(await toldOf()).toEqual([]);
+    writeFileSync(archiver.configFile, content);
   });
 
   test('F36 keeps, tries again and pulls once where it may not remove', async () => {
