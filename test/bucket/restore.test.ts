@@ -200,7 +200,10 @@ it('restores a prefix only, and into another bucket only where that is empty or 
   await set.run('restore', 'latest', '--prefix', 'a/');
   expect(await set.contents(set.master)).toEqual({ 'a/1': '1', 'a/2': '2', 'b/2': '2' });
   const mistyped = ['restore', 'latest', '--prefix', 'A/'];
-  expect(await set.run(...mistyped)).toMatchObject({ exitCode: 1, message: /no key begins so/ });
+  expect(await set.run(...mistyped)).toMatchObject({
+    exitCode: 1,
+    message: expect.stringMatching(/no key begins so/),
+  });
   expect(await set.run(...mistyped, '--dry-run')).toMatchObject({ exitCode: 3 });
 
   const other = await ceph.makeBucket();
@@ -222,13 +225,13 @@ it('replaces nothing for good: a master without versioning, or a point without k
   await set.put(set.master, 'a', 'old');
   expect(await set.run('restore', 'latest')).toMatchObject({
     code: 'restore-refused',
-    message: /nothing is to be restored/,
+    message: expect.stringMatching(/nothing is to be restored/),
   });
   await set.put(set.replica, 'a', 'new');
   await set.run('snapshot');
   expect(await set.run('restore', 'latest')).toMatchObject({
     code: 'restore-refused',
-    message: /no versioning/,
+    message: expect.stringMatching(/no versioning/),
   });
   expect(await set.contents(set.master)).toEqual({ a: 'old' });
   expect(await set.run('restore', 'latest', '--force')).toMatchObject({ exitCode: 0 });
@@ -245,7 +248,11 @@ it('copies from a master without versioning, which has no history to restore to'
   await set.put(set.master, 'a\n', '22');
   const time = new Date(Date.now() - 3_600_000).toISOString();
   const refused = await set.run('restore', '--at', time, '--history', 'master', '--force');
-  expect(refused).toMatchObject({ exitCode: 1, code: 'restore-refused', message: /no history/ });
+  expect(refused).toMatchObject({
+    exitCode: 1,
+    code: 'restore-refused',
+    message: expect.stringMatching(/no history/),
+  });
   for (const args of [
     [],
     ['--at', '2026-11-21 10:00'],
@@ -305,7 +312,7 @@ it('makes a point that a damaged copy of is refused, and that sha256sum and jq c
     expect(await set.run('restore', name)).toMatchObject({
       exitCode: 5,
       code: 'point-damaged',
-      message: /hint: bucket verify/,
+      message: expect.stringMatching(/hint: bucket verify/),
     });
   expect(await set.contents(set.master)).toEqual({ x: 'x' });
   const verified = await set.run('verify', '--json');
@@ -400,7 +407,7 @@ it('copies what is above the limit of one request in parts, with type, metadata 
     ContentType: 'image/x',
     Metadata: { a: 'b' },
     CacheControl: 'no-store',
-    ETag: /-3"$/,
+    ETag: expect.stringMatching(/-3"$/),
   });
   const { TagSet } = await ceph.client.send(new GetObjectTaggingCommand({ Bucket: set.master, Key }));
   expect(TagSet).toEqual([{ Key: 'k', Value: 'v w' }]);
