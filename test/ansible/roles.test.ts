@@ -4,13 +4,17 @@ import { globSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { moduleNames } from '../../lib/modules.ts';
 
 const ANSIBLE = join(import.meta.dirname, '../../ansible');
 const read = (path: string): string => readFileSync(join(ANSIBLE, path), 'utf8');
 const load = (path: string): Record<string, unknown> => parse(read(path));
 const namesIn = (text: string): string[] => [...text.matchAll(/\bgarner_[a-z_]+/g)].map(([name]) => name);
 
-type Options = Record<string, { description?: string; default?: unknown; options?: Options }>;
+type Options = Record<
+  string,
+  { description?: string; default?: unknown; choices?: string[]; options?: Options }
+>;
 const ROLES = globSync('roles/*', { cwd: ANSIBLE }).map((path) => basename(path));
 const optionsOf = (role: string): Options =>
   (load(`roles/${role}/meta/argument_specs.yml`) as { argument_specs: { main: { options: Options } } })
@@ -44,6 +48,11 @@ describe.each(ROLES)('the role %s', (role) => {
       for (const name of namesIn(read(file))) expect(known, `${file}: ${name}`).toContain(name);
     }
   });
+});
+
+it('knows the applications that there are agents for, and refuses others before the role does anything', () => {
+  const { name } = optionsOf('agent').garner_agent_applications?.options ?? {};
+  expect(name?.choices).toEqual(moduleNames('agents').sort());
 });
 
 it('has an example and a page that name no variable that there is not', () => {
