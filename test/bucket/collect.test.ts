@@ -261,6 +261,12 @@ it('switches master and replica and back, where nothing would be missed', async 
     message: expect.stringMatching(/as configured/),
   });
   await set.run('snapshot');
+  await set.put(set.replica, 'surplus', '1');
+  expect(await set.run('failover')).toMatchObject({
+    code: 'failover-refused',
+    message: expect.stringMatching(/1 too many/),
+  });
+  await set.remove(set.replica, 'surplus');
   const switched = await set.run('failover', '--json');
   expect(switched.json).toMatchObject({ master: set.replica, replica: set.master });
   expect(await set.run('failover')).toMatchObject({

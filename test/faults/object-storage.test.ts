@@ -190,6 +190,31 @@ test('F63 completing times out, and was done: it counts as done, once', async ()
   expect(again).toMatchObject({ existed: true });
 });
 
+test.each([
+  ['PutObject', 3],
+  ['CompleteMultipartUpload', SIZE],
+] as const)(
+  'F63 what another host publishes in the same moment stays, and counts as its own: %s',
+  async (operation, size) => {
+    await using store = await open();
+    const ours = await store.create('file');
+    await ours.write(Buffer.alloc(size, 'a'));
+    await ours.flush();
+    const theirs = Buffer.alloc(size, 'b');
+    await ceph.client.send(new PutObjectCommand({ Bucket: bucket, Key: 'file', Body: theirs }));
+    // it came after this one had looked
+    proxy.breakWith((asked, earlier) => {
+      if (asked.operation === 'HeadObject' && earlier === 0) return { status: 404, code: 'NoSuchKey' };
+      return asked.operation === operation ? { status: 412, code: 'PreconditionFailed' } : undefined;
+    });
+    await expect(ours.publish()).rejects.toMatchObject({ code: 'store-exists' });
+    await ours.abort();
+    expect((await readAll(store, 'file')).equals(theirs)).toBe(true);
+    const { Uploads } = await ceph.client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
+    expect(Uploads ?? []).toEqual([]);
+  },
+);
+
 test('F64 a clock that the server does not accept: said at once, with what to do', async () => {
   first('HeadObject', { status: 403, code: 'RequestTimeTooSkewed' }, 1000);
   first('ListObjects', { status: 403, code: 'RequestTimeTooSkewed' }, 1000);
