@@ -1,6 +1,6 @@
 // The place that archives are pushed to: opened, known to be one, and what lies there.
 import { dirname } from 'node:path';
-import { cannot } from '../lib/errors.ts';
+import { cannot, type GarnerError } from '../lib/errors.ts';
 import { openStore } from '../stores/open.ts';
 import type { Store, StoreEntry } from '../stores/store.ts';
 import { type Bandwidth, inTurn, startPace } from './bandwidth.ts';
@@ -12,6 +12,13 @@ import { archiveOf } from './push-source.ts';
 export interface Copy {
   path: string;
   entry: StoreEntry;
+}
+
+/** @returns what is to be told of a copy that was good and that nobody here has removed */
+export function vanished(to: Store, name: string): GarnerError {
+  return cannot('store-not-found', 'find copy of', name, `it was at ${to.url}, and is not there any more`, {
+    hint: 'who removed it? What is still to be kept there is pushed again, as far as it is here',
+  });
 }
 
 /** @param bandwidth of all targets; the target's own counts too */

@@ -1,7 +1,7 @@
 // Copies archives from this host to another store: from an application host's work directory, laid out there as here, so
 // that an archiver pulls from it; or from the archive store to a further place, laid out as in the store. What was
 // copied is read back from the target before anything here is removed, or there pruned.
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseHistoryFile } from '../archive/history.ts';
 import { type ArchiveName, groupName, parseName } from '../archive/name.ts';
 import { readSidecars, removeTransferred, transfer, verifyDigests } from '../archive/transfer.ts';
@@ -13,8 +13,9 @@ import { openFileStore } from '../stores/file.ts';
 import type { Store } from '../stores/store.ts';
 import type { CopyRow } from './catalog/schema.ts';
 import type { PushConfiguration, PushTarget } from './configuration.ts';
+import { archivePath } from './layout.ts';
 import { archiveSource, type Candidate, type Source, workSource } from './push-source.ts';
-import { type Copy, checkTarget, listTarget, openTarget } from './push-target.ts';
+import { type Copy, checkTarget, listTarget, openTarget, vanished } from './push-target.ts';
 import { type Failure, type Result, tellFailure } from './run.ts';
 
 export interface PushReport {
@@ -76,6 +77,10 @@ export async function pushTo(
     const paths = source.candidates.map(({ parsed, name }) => source.pathOf(parsed, name));
     const there = await listTarget(to, paths);
     const copies = await source.copies?.of(target.name);
+    for (const name of goneFrom(there, paths, copies)) {
+      fail(vanished(to, name), name);
+      if (!dryRun) await source.copies?.forget(target.name, name);
+    }
     const { wanted, remove } = choose(source, there, copies, target, options);
     for (const candidate of wanted) {
       try {
@@ -97,6 +102,19 @@ export async function pushTo(
     fail(error);
   }
   return report;
+}
+
+/** @returns what was good at the target and is gone, of the directories that were looked at */
+function goneFrom(
+  there: ReadonlyMap<string, Copy>,
+  paths: readonly string[],
+  copies: ReadonlyMap<string, CopyRow> = new Map(),
+): string[] {
+  const seen = new Set(paths.map((path) => dirname(path)));
+  return [...copies.values()]
+    .filter(({ name, problem }) => problem === null && !there.has(name))
+    .map(({ name }) => name)
+    .filter((name) => seen.has(dirname(archivePath(parseName(name) as ArchiveName, name))));
 }
 
 interface Choice {

@@ -78,3 +78,21 @@ it('what was not read for longest is read first, wherever it lies; a place that 
   expect(gone.exitCode).toBe(5);
   expect(JSON.parse(gone.stdout).failed).toMatchObject([{ name: 'usb', code: 'archive-store' }]);
 });
+
+it.each(['verify', 'push'])(
+  'copies that somebody has removed at a further place are told by %s, once',
+  async (verb) => {
+    const taken = tars();
+    for (const name of taken)
+      for (const suffix of ['', '.sha256', '.sha1']) rmSync(join(group, name + suffix));
+    const { stdout, exitCode } = await archiver
+      .runHere([verb, '--json'])
+      .catch((error) => ({ stdout: String(error.message), exitCode: error.exitCode }));
+    expect(exitCode).not.toBe(0);
+    expect(stdout).toContain(taken[0]?.slice(0, -4)); // an error tells the first
+    expect(stdout).toContain('is not there any more');
+    expect((await archiver.runHere(['push'])).exitCode).toBe(0);
+    expect(tars()).toEqual(taken);
+    expect((await archiver.runHere(['verify'])).exitCode).toBe(0);
+  },
+);
