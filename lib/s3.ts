@@ -311,9 +311,17 @@ export function s3Error(doWhat: string, object: string, error: unknown): GarnerE
   const said = NO_WORD.test(causeText(error))
     ? (cause ?? 'the server refused the request')
     : causeText(error);
-  return cannot(code, doWhat, object, status === undefined ? said : `${said} (${status} ${name})`, {
+  const where = status === undefined ? peerOf(error) : `${status} ${name}`;
+  return cannot(code, doWhat, object, where === undefined ? said : `${said} (${where})`, {
     ...(hint !== undefined && { hint }),
   });
+}
+
+/** @returns whom the system could not reach, as it says: a bucket's URL does not name the server */
+function peerOf(error: unknown): string | undefined {
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
+  const { address, port } = (first ?? {}) as { address?: string; port?: number };
+  return address === undefined ? undefined : `${address}:${port}`;
 }
 
 function meaningOf(name: string, status: number | undefined): Meaning {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { listVersions } from '../../bucket/listing.ts';
-import { openS3 } from '../../lib/s3.ts';
+import { openS3, s3Error } from '../../lib/s3.ts';
 
 let directory: string;
 beforeAll(() => {
@@ -46,6 +46,18 @@ it('runs a command that a file of keys names only where nobody else could have w
   const client = openS3({ endpoint: 'http://127.0.0.1:9', credentialsFile: file });
   writeFileSync(file, `[default]\ncredential_process = ${says}\n`);
   await expect(client.config.credentials()).rejects.toMatchObject(refused);
+});
+
+it('says which server is not there: the name of a bucket does not', async () => {
+  const credentials = { accessKeyId: 'AKIA', secretAccessKey: 'swordfish' };
+  for (const host of ['127.0.0.1', 'localhost']) {
+    const client = openS3({ endpoint: `http://${host}:9`, credentials, attempts: 1 });
+    const error = await client.send(new ListObjectsV2Command({ Bucket: 'b' })).catch((caught) => caught);
+    expect(s3Error('list', 's3://b', error)).toMatchObject({
+      code: 'store-connect',
+      message: expect.stringMatching(/^cannot list "s3:\/\/b": connection refused \(\S+:9\)$/),
+    });
+  }
 });
 
 it('takes no answer without an end into memory, however a bucket is listed', async () => {
