@@ -39,7 +39,10 @@ export function declareGc(program: Command, context: CommandContext): void {
         });
         const failed = failures.length > 0 || done.some((report) => report.failed.count > 0);
         const refused = done.some((report) => report.refused !== undefined);
-        const result: Result = failed ? 'failed' : refused ? 'warnings' : 'ok';
+        const bare = done.filter(({ keep, remove }) => keep.length + remove.length === 0);
+        for (const { set } of bare)
+          warn(`${set}: there is no point: is its directory the right one, and mounted?`);
+        const result: Result = failed ? 'failed' : refused || bare.length > 0 ? 'warnings' : 'ok';
         if (options.json) printJson({ result, dryRun, sets: done, failures });
         process.exitCode = EXIT_OF[result];
       });
