@@ -320,8 +320,8 @@ export function s3Error(doWhat: string, object: string, error: unknown): GarnerE
 /** @returns whom the system could not reach, as it says: a bucket's URL does not name the server */
 function peerOf(error: unknown): string | undefined {
   const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
-  const { address, port } = (first ?? {}) as { address?: string; port?: number };
-  return address === undefined ? undefined : `${address}:${port}`;
+  const { address, port, hostname } = (first ?? {}) as { address?: string; port?: number; hostname?: string };
+  return address === undefined ? hostname : `${address}:${port}`;
 }
 
 function meaningOf(name: string, status: number | undefined): Meaning {

@@ -58,6 +58,8 @@ it('says which server is not there: the name of a bucket does not', async () => 
       message: expect.stringMatching(/^cannot list "s3:\/\/b": connection refused \(\S+:9\)$/),
     });
   }
+  const unknown = Object.assign(new Error('getaddrinfo'), { code: 'ENOTFOUND', hostname: 's3.example.test' });
+  expect(s3Error('list', 's3://b', unknown).message).toMatch(/host name not found \(s3\.example\.test\)$/);
 });
 
 it('takes no answer without an end into memory, however a bucket is listed', async () => {
