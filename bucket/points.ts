@@ -87,7 +87,10 @@ export function findPoint(directory: string, name: string): PointFile {
       : (points.find((point) => point.name === name) ?? points.find((point) => point.name === `${name}.Z`));
   if (found !== undefined) return found;
   throw cannot('usage', 'find restoration point', name, `it is not in ${directory}`, {
-    hint: 'bucket list shows those that there are',
+    hint:
+      points.length === 0
+        ? 'there is none yet: bucket snapshot makes one'
+        : 'bucket list shows those that there are',
   });
 }
 

@@ -170,6 +170,10 @@ it('F65 lists versions that are gone, and then writes nothing', async () => {
 
 it('says on a dry run what would be, as what was not done', async () => {
   using set = await makeSet(ceph);
+  expect(await set.run('restore', 'latest')).toMatchObject({
+    exitCode: 2,
+    message: expect.stringMatching(/hint: there is none yet/),
+  });
   await putAll(set, set.replica, { a: '1' });
   await set.run('snapshot');
   await set.put(set.master, 'b', '2');
