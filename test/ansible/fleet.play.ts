@@ -125,6 +125,10 @@ it('changes nothing with --check', async () => {
     'find /etc /var/lib/garner /srv/garner -newer /run/before ! -path "/etc/*passwd*" ! -path "/etc/*shadow*" ! -path "/etc/group*" ! -path /etc 2>/dev/null; getent passwd garner-pull; dpkg -l garner 2>/dev/null | grep ^ii; true';
   for (const host of [shop, files, backup]) await host.sh('sleep 0.1; touch /run/before');
   succeeded(await fleet.play(variables, '--check'));
+  // by SFTP all of it would be seen
+  const shared = await fleet.play({ ...variables, garner_work_dir: '/work' }, '--check');
+  expect(shared.exitCode).not.toBe(0);
+  expect(shared.output).toContain("/ would be made root's");
   for (const host of [shop, files, backup]) expect(await host.sh(state)).toBe('');
 });
 
