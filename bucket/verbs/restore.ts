@@ -74,9 +74,11 @@ export function declareRestore(program: Command, context: CommandContext): void 
         }
         tellFailedKeys(failed);
         if (refused !== undefined) warn(`it would be refused: ${refused}`);
+        // the counts are the plan's: which of it failed, the errors say
+        const isDone = !options.dryRun && failed.count === 0;
         info(
-          `${to}: ${plural(counts.copy, 'key')} ${options.dryRun ? 'to copy' : 'copied'} (${formatSize(counts.copyBytes)}), ` +
-            `${counts.delete} ${options.dryRun ? 'to delete' : 'deleted'}, ${counts.equal} equal, ${counts.gone} gone, ${failed.count} failed`,
+          `${to}: ${plural(counts.copy, 'key')} ${isDone ? 'copied' : 'to copy'} (${formatSize(counts.copyBytes)}), ` +
+            `${counts.delete} ${isDone ? 'deleted' : 'to delete'}, ${counts.equal} equal, ${counts.gone} gone, ${failed.count} failed`,
           { set: set.name },
         );
         process.exitCode = EXIT_OF[result];

@@ -11,6 +11,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { acquireLock } from '../../lib/lock.ts';
+import { setLogSink } from '../../lib/log.ts';
 import { makeSet, type TestSet } from '../helpers/buckets.ts';
 import { type Ceph, startCeph } from '../helpers/ceph.ts';
 import { startS3Proxy } from '../helpers/s3-proxy.ts';
@@ -247,6 +248,53 @@ it('tells of versions that could not be removed, and goes on with them the next 
   await deny('Allow');
   expect(await set.run('gc')).toMatchObject({ exitCode: 0 });
   expect(await set.history(set.replica)).toEqual(['a 2']);
+});
+
+it('F66 tells which keys could not be copied, copies the others, and completes it the next time', async () => {
+  using set = await makeSet(ceph);
+  await using proxy = await startS3Proxy(ceph.endpoint);
+  set.configure('replicate: true');
+  writeFileSync(set.configFile, readFileSync(set.configFile, 'utf8').replace(ceph.endpoint, proxy.endpoint));
+  for (const key of ['a', 'b', 'c']) await set.put(set.master, key, '1');
+  const deny = (key: string): void =>
+    proxy.breakWith(({ operation, url }) =>
+      operation === 'PutObject' && url.includes(`/${key}?`)
+        ? { status: 403, code: 'AccessDenied' }
+        : undefined,
+    );
+  const lines: string[] = [];
+  setLogSink((_level, text) => lines.push(text));
+  try {
+    deny('b');
+    const made = await set.run('snapshot', '--json');
+    const failed = { count: 1, first: [{ key: 'b', message: 'cannot copy "b": access denied' }] };
+    expect(made).toMatchObject({ exitCode: 3, json: { points: [{ keys: 2, replicated: { failed } }] } });
+    expect(await set.contents(set.replica)).toEqual({ a: '1', c: '1' });
+    proxy.breakWith(() => undefined);
+    expect(await set.run('snapshot', '--json')).toMatchObject({
+      exitCode: 0,
+      json: { points: [{ keys: 3 }] },
+    });
+
+    for (const key of ['a', 'b', 'c']) await set.put(set.master, key, '2');
+    deny('c');
+    expect(await set.run('restore', 'latest', '--json')).toMatchObject({
+      exitCode: 1,
+      json: { result: 'failed', failed: { count: 1, first: [{ key: 'c' }] } },
+    });
+    expect(await set.contents(set.master)).toEqual({ a: '1', b: '1', c: '2' });
+  } finally {
+    setLogSink(undefined);
+  }
+  expect(lines).toContainEqual(expect.stringContaining('cannot copy "b": access denied'));
+  expect(lines).toContainEqual(expect.stringMatching(/3 to copy to .* of which 1 failed/));
+  expect(lines).toContainEqual(expect.stringMatching(/3 keys to copy .* 1 failed/));
+  proxy.breakWith(() => undefined);
+  expect(await set.run('restore', 'latest', '--json')).toMatchObject({
+    exitCode: 0,
+    json: { counts: { copy: 1 } },
+  });
+  expect(await set.contents(set.master)).toEqual({ a: '1', b: '1', c: '1' });
 });
 
 it('switches master and replica and back, where nothing would be missed', async () => {
