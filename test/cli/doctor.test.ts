@@ -357,6 +357,15 @@ test('pulls: archives that nobody ever fetched, and an archiver that stays away;
   putCron('0 6 * * * root notify -- archiver push\n', 'archiver');
   expect(await trouble()).toEqual({});
   rmSync(join(bench.configDir, 'archiver.yaml'));
+  const bucket = (name: string) => ({ bucket: name, region: 'eu-1' });
+  const photos = { points: '/srv/points', master: bucket('a'), replica: bucket('b'), retention: { last: 2 } };
+  bench.configure('buckets.yaml', JSON.stringify({ sets: { photos } }, null, 1).replace('{', '# JSON\n{'));
+  expect(await trouble()).toMatchObject({
+    schedule: ['warning: no cron line and no timer runs `bucket snapshot`'],
+  });
+  putCron('15 2 * * * root notify -- bucket snapshot\n', 'bucket');
+  expect((await trouble()).schedule).toBeUndefined();
+  rmSync(join(bench.configDir, 'buckets.yaml'));
   await putVisit(Date.now() - 3 * DAY_MS);
   expect((await trouble()).pulls).toEqual(['broken: no archiver was here for 3 d 0 h; 1 archive since']);
   await putVisit(Date.now() - 1000, 'failed');

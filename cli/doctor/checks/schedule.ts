@@ -1,5 +1,6 @@
 // Whether something starts each configured agent and the archiver, when agents ran last, how that ended, and whether they are late.
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { formatDuration, formatMinute, shellWord } from '../../../lib/text.ts';
 import { commandDirectory, cronHead } from '../../init/schedule.ts';
 import { type ArchiverFile, readArchiverFile } from '../archiver-file.ts';
@@ -15,10 +16,11 @@ export const schedule: Check = {
   async run(patient) {
     const { agents, places } = patient;
     const archiver = readArchiverFile();
-    if (agents.length === 0 && archiver === undefined)
+    const hasBuckets = existsSync(join(patient.configDirectory, 'buckets.yaml'));
+    if (agents.length === 0 && archiver === undefined && !hasBuckets)
       return { summary: 'nothing is configured', findings: [], isSkipped: true };
     const schedules = readSchedules(places);
-    const findings = [...ignoredFiles(schedules), ...judgeArchiver(archiver, schedules, patient)];
+    const findings = [...ignoredFiles(schedules), ...judgeOthers(archiver, hasBuckets, schedules, patient)];
     const seen: string[] = [];
     for (const agent of agents) {
       findings.push(...judgeEntries(agent, schedules), ...(await judgeRuns(agent, patient)));
@@ -55,8 +57,10 @@ export const schedule: Check = {
   },
 };
 
-function judgeArchiver(
+/** Of the archiver, and of points of buckets. */
+function judgeOthers(
   archiver: ArchiverFile | undefined,
+  hasBuckets: boolean,
   { scheduled }: Schedules,
   { beside, configDirectory }: Patient,
 ): Finding[] {
@@ -66,27 +70,35 @@ function judgeArchiver(
   });
   const wanted = [
     {
+      program: 'archiver',
       verb: 'pull',
-      count: archiver?.hosts.length ?? 0,
+      isWanted: (archiver?.hosts.length ?? 0) > 0,
       why: 'archives stay on the hosts that they are to outlive',
     },
     {
+      program: 'archiver',
       verb: 'push',
-      count: archiver?.targets.length ?? 0,
+      isWanted: (archiver?.targets.length ?? 0) > 0,
       why: 'archives stay on the host that they are to outlive',
+    },
+    {
+      program: 'bucket',
+      verb: 'snapshot',
+      isWanted: hasBuckets,
+      why: 'what is written to the buckets from now on is in no restoration point',
     },
   ];
   return wanted
     .filter(
-      ({ verb, count }) =>
-        count > 0 && !scheduled.some((one) => one.program === 'archiver' && one.args[0] === verb),
+      ({ program, verb, isWanted }) =>
+        isWanted && !scheduled.some((one) => one.program === program && one.args.includes(verb)),
     )
-    .map(({ verb, why }) => {
-      const line = `0 6 * * *  root  notify --schedule "0 6 * * *" -- archiver ${verb}`;
+    .map(({ program, verb, why }) => {
+      const line = `0 6 * * *  root  notify --schedule "0 6 * * *" -- ${program} ${verb}`;
       return warning(
-        `no cron line and no timer runs \`archiver ${verb}\``,
+        `no cron line and no timer runs \`${program} ${verb}\``,
         why,
-        `printf '%s\\n' ${[...head, line].map(shellWord).join(' ')} >> /etc/cron.d/garner-archiver`,
+        `printf '%s\\n' ${[...head, line].map(shellWord).join(' ')} >> /etc/cron.d/garner-${program}`,
       );
     });
 }
