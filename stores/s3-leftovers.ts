@@ -47,8 +47,8 @@ export async function sweepDirectory(bucket: Bucket, key: string): Promise<void>
   let count = 0;
   for (const upload of await listUploads(bucket, directory)) {
     const { Key = '', UploadId = '' } = upload;
-    const isOther = Key.slice(directory.length).includes('/') || Key === key;
-    if (isOther || Date.now() - startedMs(upload) < DAY_MS) continue;
+    const isBelow = Key.startsWith(directory) && !Key.slice(directory.length).includes('/');
+    if (!isBelow || Key === key || Date.now() - startedMs(upload) < DAY_MS) continue;
     // one that takes longer than a day is not to be cut
     const { newestMs } = await listParts(bucket, upload);
     if (Date.now() - newestMs < DAY_MS) continue;
