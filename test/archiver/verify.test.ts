@@ -72,6 +72,9 @@ describe('archiver verify', () => {
     expect([namesIn(one), one.leftCount]).toEqual([[first.name], 2]);
     expect(await verify({ forMs: 0 })).toEqual({ verified: [], failed: [], leftCount: 3 });
     expect(namesIn(await verify({ olderThanMs: 86_400_000 }))).toEqual([]);
+    // by a clock that was wrong
+    await verifiedOn(third.name, '2099-01-01T00:00:00.000Z');
+    expect(namesIn(await verify({ olderThanMs: 86_400_000 }))).toEqual([third.name]);
   });
 
   test('reads no faster than it may, and finds the same', async () => {
