@@ -18,7 +18,8 @@ import { MAX_RUNS } from '../../archiver/catalog/runs.ts';
 import { copyHistory, importHistories } from '../../archiver/history.ts';
 import { pullHosts } from '../../archiver/pull.ts';
 import { rescan } from '../../archiver/rescan.ts';
-import { setUp } from '../../archiver/run.ts';
+import { type Setup, setUp } from '../../archiver/run.ts';
+import { lockStore } from '../../archiver/store-lock.ts';
 import { CORE_SETTINGS } from '../../lib/settings.ts';
 import { openFileStore } from '../../stores/file.ts';
 import { daysAgo, type TestArchiver, testArchiver } from '../helpers/archiver.ts';
@@ -54,13 +55,12 @@ afterEach(() => archiver.remove());
 
 const sqlite = async (sql: string): Promise<string> => (await execa('sqlite3', [file, sql])).stdout;
 
-async function rescanHere(): Promise<void> {
-  const setup = setUp({ program: 'archiver', known: CORE_SETTINGS }, { config: archiver.configFile }, []);
-  await rescan({
-    ...setup,
-    settings: { ...setup.settings, GARNER_RUN_DIR: join(archiver.directory, 'run') },
-  });
+function setup(): Setup {
+  const found = setUp({ program: 'archiver', known: CORE_SETTINGS }, { config: archiver.configFile }, []);
+  return { ...found, settings: { ...found.settings, GARNER_RUN_DIR: join(archiver.directory, 'run') } };
 }
+
+const rescanHere = (): Promise<unknown> => rescan(setup());
 
 function run(day: number, result = 'ok'): string {
   const at = `2026-11-${String(day).padStart(2, '0')}T02:15`;
@@ -112,6 +112,18 @@ describe('a catalog', () => {
     expect(await errorOf(() => openCatalog(file))).toMatchObject({ code: 'catalog-version', exitCode: 1 });
     await expect(rescanHere()).rejects.toMatchObject({ code: 'catalog-version' });
     expect((await execa('sha256sum', [file])).stdout.slice(0, 64)).toBe(digest);
+  });
+
+  test('is not made anew while a pull is still at a host', async () => {
+    archiver.setUp();
+    using pull = lockStore(setup());
+    pull.narrow(['web1']);
+    await expect(rescanHere()).rejects.toMatchObject({
+      code: 'locked',
+      message: expect.stringMatching(/a pull is still at web1$/),
+    });
+    pull.leave('web1');
+    await rescanHere();
   });
 });
 
