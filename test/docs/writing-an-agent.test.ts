@@ -13,6 +13,7 @@ const COPIED =
   );
 const TESTS = [
   'test/contract/agent-contract.ts',
+  'test/helpers/bare-patterns.ts',
   'test/helpers/of-run.ts',
   'test/helpers/run.ts',
   'test/closing-line.ts',
