@@ -7,19 +7,10 @@ import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { cannot, GarnerError } from '../lib/errors.ts';
 import type { Store, StoreEntry, Upload } from '../stores/store.ts';
-import {
-  ARCHIVE_SUFFIX,
-  CHECKSUMS,
-  type Checksum,
-  formatSidecar,
-  MAX_SIDECAR_BYTES,
-  parseSidecar,
-  withoutSuffix,
-} from './name.ts';
+import { ARCHIVE_SUFFIX, CHECKSUMS, formatSidecar, withoutSuffix } from './name.ts';
+import { type Digests, readSidecar, readSidecars, writeSidecars } from './sidecars.ts';
 import { type Following, followFile, surveyFile, THREAD_FROM_BYTES } from './survey-file.ts';
 import { SURVEY_MEMBERS_FROM_BYTES, type Verified, verifyContent } from './verify.ts';
-
-export type Digests = Partial<Record<Checksum, string>>;
 
 export interface Transfer {
   from: Store;
@@ -104,39 +95,6 @@ export async function verifyDigests(
 export async function removeTransferred(store: Store, path: string): Promise<void> {
   await store.remove(path);
   for (const checksum of CHECKSUMS) await store.remove(`${path}.${checksum}`);
-}
-
-/**
- * Reads an archive's checksum files in a store.
- * @throws checksum-missing where there is no sha256, or one is malformed
- */
-export async function readSidecars(store: Store, path: string): Promise<Digests> {
-  const digests: Digests = {};
-  for (const checksum of CHECKSUMS) {
-    const content = await readSmallFile(store, `${path}.${checksum}`);
-    if (content !== undefined) digests[checksum] = parseSidecar(content, basename(path), checksum);
-  }
-  if (digests.sha256 !== undefined) return digests;
-  throw cannot('checksum-missing', 'transfer', `${store.url}/${path}`, 'it has no .sha256 file');
-}
-
-/** @returns undefined where there is none */
-async function readSmallFile(store: Store, path: string): Promise<string | undefined> {
-  const chunks: Buffer[] = [];
-  let sizeBytes = 0;
-  try {
-    for await (const chunk of store.read(path)) {
-      sizeBytes += chunk.length;
-      if (sizeBytes > MAX_SIDECAR_BYTES) {
-        throw cannot('checksum-missing', 'use checksum file', `${store.url}/${path}`, 'it is too large');
-      }
-      chunks.push(chunk);
-    }
-  } catch (error) {
-    if (error instanceof GarnerError && error.code === 'store-not-found') return undefined;
-    throw error;
-  }
-  return Buffer.concat(chunks).toString('latin1');
 }
 
 type Copied = Pick<Transferred, 'sizeBytes' | 'verified' | 'resumedBytes' | 'readBack'>;
@@ -275,7 +233,7 @@ async function checkExisting(options: Transfer, expected: Digests, kind: string)
   const { to, toPath, signal, onBytes } = options;
   const where = `${to.url}/${toPath}`;
   if (kind !== 'file') throw cannot('store-exists', 'transfer to', where, 'something else is there');
-  const sidecar = await readSmallFile(to, `${toPath}.sha256`);
+  const sidecar = await readSidecar(to, `${toPath}.sha256`);
   if (sidecar !== undefined && sidecar !== formatSidecar(expected.sha256 as string, basename(toPath))) {
     throw cannot('store-exists', 'transfer to', where, 'another archive of that name is there', {
       hint: 'compare the checksum files of the two; one of the archives has been made anew or damaged',
@@ -326,27 +284,4 @@ function compare(found: Digests, expected: Digests, where: string): void {
   if (checksum === undefined) return;
   const cause = `its ${checksum} is ${found[checksum]}, its checksum file says ${expected[checksum]}`;
   throw cannot('checksum-mismatch', 'verify', where, cause);
-}
-
-/** Puts checksum files beside an archive that isn't published yet, or whose bytes have been compared with them. */
-async function writeSidecars(store: Store, path: string, digests: Digests): Promise<void> {
-  for (const checksum of CHECKSUMS) {
-    const sidecar = `${path}.${checksum}`;
-    const digest = digests[checksum];
-    const content = digest === undefined ? undefined : formatSidecar(digest, basename(path));
-    // mostly there is none: an error would cost more than to look
-    const isThere = (await store.stat(sidecar)) !== undefined;
-    const found = isThere ? await readSmallFile(store, sidecar) : undefined;
-    // left by a run that ended before it published its archive
-    if (found !== undefined && found !== content) await store.remove(sidecar);
-    if (content === undefined) continue;
-    const upload = await store.create(sidecar);
-    try {
-      if (found === content) continue;
-      await upload.write(Buffer.from(content));
-      await upload.publish();
-    } finally {
-      await upload.abort();
-    }
-  }
 }

@@ -2,7 +2,8 @@
 // its host. At every step a crash leaves either the source's copy or a recorded one here, and the next pull goes on.
 import { basename, join } from 'node:path';
 import { ARCHIVE_SUFFIX, type ArchiveName } from '../archive/name.ts';
-import { type Digests, readSidecars, removeTransferred, transfer } from '../archive/transfer.ts';
+import { type Digests, readSidecars } from '../archive/sidecars.ts';
+import { removeTransferred, transfer } from '../archive/transfer.ts';
 import { FREE_ORIGINAL_BYTES as freeOriginalBytes, type Verified, verifyArchive } from '../archive/verify.ts';
 import { asGarnerError, cannot, GarnerError } from '../lib/errors.ts';
 import { info } from '../lib/log.ts';

@@ -10,7 +10,7 @@ import {
   parseName,
   withoutSuffix,
 } from '../archive/name.ts';
-import { readSidecars } from '../archive/transfer.ts';
+import { readSidecars } from '../archive/sidecars.ts';
 import { GarnerError } from '../lib/errors.ts';
 import { warn } from '../lib/log.ts';
 import { escapeControls, formatDuration } from '../lib/text.ts';

@@ -4,7 +4,8 @@
 import { dirname, join } from 'node:path';
 import { parseHistoryFile } from '../archive/history.ts';
 import { type ArchiveName, groupName, parseName } from '../archive/name.ts';
-import { readSidecars, removeTransferred, transfer, verifyDigests } from '../archive/transfer.ts';
+import { readSidecars } from '../archive/sidecars.ts';
+import { removeTransferred, transfer, verifyDigests } from '../archive/transfer.ts';
 import { asGarnerError, cannot, GarnerError } from '../lib/errors.ts';
 import { info, warn } from '../lib/log.ts';
 import { isLarge, plan } from '../lib/retention.ts';

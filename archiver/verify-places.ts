@@ -1,6 +1,7 @@
 // What a scrub reads at further places: the copies there, by their checksum files and by what the catalog knows of the archive.
 // A bad one stays where it is, counts for nothing in what is pruned there, and is told until somebody has removed it.
-import { readSidecars, verifyDigests } from '../archive/transfer.ts';
+import { readSidecars } from '../archive/sidecars.ts';
+import { verifyDigests } from '../archive/transfer.ts';
 import { asGarnerError, cannot } from '../lib/errors.ts';
 import type { Store } from '../stores/store.ts';
 import { startPace } from './bandwidth.ts';
