@@ -134,12 +134,12 @@ const targetSchema = z
     error: 'archives are removed from a work directory only: say `from` too',
   });
 
-/** What `docs/archiver-yaml.md` says of each key stands beside it. */
 const checkSchema = z.strictObject({
   pull: durationSchema.default(PULL_EVERY_MS),
   verify: durationSchema.default(90 * 86_400_000),
 });
 
+/** What `docs/archiver-yaml.md` says of each key stands beside it. */
 export const configurationSchema = z.strictObject({
   archive: archiveRoot
     .optional()
