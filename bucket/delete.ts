@@ -1,12 +1,11 @@
 // Deletions in a bucket, up to a thousand a request: of keys (a delete marker is put over them) or of versions, for good. Each is
 // looked at in the answer: a request succeeds also where none of it does.
-import type { Readable } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
 import { DeleteObjectCommand, DeleteObjectsCommand } from '@aws-sdk/client-s3';
 import { cannot, type GarnerError } from '../lib/errors.ts';
 import { NO_STORAGE, s3Error, s3ErrorName } from '../lib/s3.ts';
 import { inParallel } from './in-parallel.ts';
 import type { OpenBucket } from './listing.ts';
+import { seeAnswer } from './raw-answer.ts';
 
 /** What one request may delete. */
 const BATCH = 1000;
@@ -66,19 +65,11 @@ async function deleteBatch(
     ...(versionId && { VersionId: versionId }),
   }));
   const request = new DeleteObjectsCommand({ Bucket: bucket, Delete: { Quiet: true, Objects: objects } });
-  request.middlewareStack.add(
-    (next) => async (args) => {
-      const result = await next(args);
-      const { response } = result as { response: { body: unknown; statusCode: number } };
-      const body = await buffer(response.body as Readable);
-      response.body = body;
-      // the SDK takes any page for an answer without errors
-      if (response.statusCode === 200 && !body.includes('DeleteResult'))
-        throw Object.assign(new Error('no answer to it'), { name: NO_STORAGE });
-      return result;
-    },
-    { step: 'deserialize', priority: 'low', name: 'hasResult' },
-  );
+  seeAnswer(request, (body, status) => {
+    // the SDK takes any page for an answer without errors
+    if (status === 200 && !body.includes('DeleteResult'))
+      throw Object.assign(new Error('no answer to it'), { name: NO_STORAGE });
+  });
   const { Errors = [] } = await client.send(request, { abortSignal: signal }).catch((error) => {
     signal.throwIfAborted();
     throw s3Error('delete in', `s3://${bucket}`, error);

@@ -1,7 +1,5 @@
 // Every version that a bucket has, page by page, as its server lists them: of one key the newest first. Keys come escaped as in
 // a URL, since XML can't carry each of them; what is told here is the key itself.
-import type { Readable } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
 import {
   GetBucketVersioningCommand,
   ListObjectVersionsCommand,
@@ -10,6 +8,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { cannot, type GarnerError } from '../lib/errors.ts';
 import { s3Error } from '../lib/s3.ts';
+import { seeAnswer } from './raw-answer.ts';
 
 /** A bucket with the client of its region. */
 export interface OpenBucket {
@@ -79,19 +78,11 @@ function ask({ client, bucket }: OpenBucket, prefix: string, place: Place, signa
     ...place,
   });
   let kinds: string[] = [];
-  request.middlewareStack.add(
-    (next) => async (args) => {
-      const result = await next(args);
-      const { response } = result as { response: { body: unknown; statusCode: number } };
-      const body = await buffer(response.body as Readable);
-      response.body = body;
-      const xml = body.toString('latin1');
-      kinds = xml.match(ENTRY) ?? [];
-      if (response.statusCode === 200) resolve(hintOf(bucket, xml));
-      return result;
-    },
-    { step: 'deserialize', priority: 'low', name: 'orderOfEntries' },
-  );
+  seeAnswer(request, (body, status) => {
+    const xml = body.toString('latin1');
+    kinds = xml.match(ENTRY) ?? [];
+    if (status === 200) resolve(hintOf(bucket, xml));
+  });
   const read = async (): ReturnType<typeof ask>['page'] => {
     try {
       const output = await client.send(request, { abortSignal: signal });
